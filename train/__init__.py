@@ -1,0 +1,1 @@
+"""Training code: everything that makes what lies in checkpoints/. Run as ``python -m train STEP``."""

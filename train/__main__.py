@@ -1,0 +1,41 @@
+"""``python -m train STEP``: see ``python -m train --help``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+STEPS = {
+    "data": "clean CNN/DailyMail pairs into one jsonl file",
+    "target": "train the tokenizer and the `mini` target, or fine-tune a T5",
+    "pseudo": "let the target summarise articles: the pseudo-dataset",
+    "ngram": "estimate n-gram drafters with KenLM's lmplz",
+    "evaluate": "measure acceptance, block efficiency, speed and ROUGE",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+    wanted = argv[0] if argv and argv[0] in STEPS else None
+    for name, text in STEPS.items():
+        sub = steps.add_parser(name, help=text, description=text)
+        if name == wanted:
+            module = importlib.import_module(f"train.{name}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    run = args.run
+    del args.run
+    try:
+        run(args)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"train {args.step}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
