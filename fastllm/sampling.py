@@ -121,6 +121,10 @@ class Sampler:
         """`n` uniform draws in [0, 1), in float64."""
         return torch.rand(n, generator=self._generator, dtype=torch.float64).tolist()
 
+    def blocked(self, prefix: Sequence[int]) -> list[int]:
+        """Tokens that may not follow `prefix` because they would repeat an n-gram."""
+        return self._blocker.blocked(prefix) if self.settings.no_repeat_ngram_size else []
+
     def masked(self, logits: torch.Tensor, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
         """Logits with every forbidden token at -inf, each row by its own prefix; the input is left as it is.
 
@@ -137,8 +141,7 @@ class Sampler:
             for i in range(len(out)):
                 if i:
                     text.append(draft[i - 1])
-                blocked = self._blocker.blocked(text)
-                if blocked:
+                if blocked := self._blocker.blocked(text):
                     out[i, blocked] = -torch.inf
         return out
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -16,16 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fastllm.checkpoints import file_sha256
+
 PACKAGES = ("torch", "transformers", "datasets", "accelerate", "sentencepiece", "kenlm", "rouge-score", "numpy")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as f:
-        while chunk := f.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def git_commit() -> str:

@@ -1,0 +1,143 @@
+"""Figures of a run, and of many: pure functions of traces. Every acceptance rate says which one it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastllm.trace import Trace
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures of one or several runs taken together. A rate is None where nothing was drafted.
+
+    Attributes:
+        tokens: emitted, end-of-text tokens included.
+        target_calls: forward passes of the target's decoder.
+        drafted, tested, accepted: draft tokens proposed, judged by the rule, kept.
+        tau: block efficiency, tokens per target call (Leviathan et al. 2023, section 3.1), 1 .. gamma + 1.
+        accepted_tested: accepted / tested.
+        accepted_drafted: accepted / drafted; counts the ignored tokens too.
+        mean_beta: mean over tested positions of the sum of min(p, q), the estimate of alpha (Definition 3.1).
+        seconds_draft, seconds_target, seconds_other, seconds: wall clock, encoder not included.
+        overhead_share: seconds_other / seconds, the share spent outside drafting and target.
+        tokens_per_second: tokens / seconds.
+    """
+
+    tokens: int
+    target_calls: int
+    drafted: int
+    tested: int
+    accepted: int
+    tau: float | None
+    accepted_tested: float | None
+    accepted_drafted: float | None
+    mean_beta: float | None
+    seconds_draft: float
+    seconds_target: float
+    seconds_other: float
+    seconds: float
+    overhead_share: float | None
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True)
+class PositionRow:
+    """Draft position (from 1): tokens proposed there, tested there, accepted there."""
+
+    position: int
+    drafted: int
+    tested: int
+    accepted: int
+
+    @property
+    def rate(self) -> float | None:
+        """accepted / tested: the chance of acceptance given that all before were accepted."""
+        return _ratio(self.accepted, self.tested)
+
+
+def _ratio(a: float, b: float) -> float | None:
+    return a / b if b else None
+
+
+def summarise(*traces: Trace) -> Metrics:
+    """The figures of these runs, pooled over all their steps."""
+    steps = [s for t in traces for s in t.steps]
+    draft = [t for s in steps for t in s.draft]
+    betas = [t.beta for t in draft if t.beta is not None]
+    accepted = sum(t.status == "accepted" for t in draft)
+    tested = sum(t.status != "ignored" for t in draft)
+    tokens = sum(len(s.tokens) for s in steps)
+    parts = [sum(getattr(s, f"seconds_{name}") for s in steps) for name in ("draft", "target", "other")]
+    return Metrics(
+        tokens=tokens,
+        target_calls=len(steps),
+        drafted=len(draft),
+        tested=tested,
+        accepted=accepted,
+        tau=_ratio(tokens, len(steps)),
+        accepted_tested=_ratio(accepted, tested),
+        accepted_drafted=_ratio(accepted, len(draft)),
+        mean_beta=_ratio(sum(betas), len(betas)),
+        seconds_draft=parts[0],
+        seconds_target=parts[1],
+        seconds_other=parts[2],
+        seconds=sum(parts),
+        overhead_share=_ratio(parts[2], sum(parts)),
+        tokens_per_second=_ratio(tokens, sum(parts)),
+    )
+
+
+def acceptance_by_position(traces: Sequence[Trace]) -> list[PositionRow]:
+    """One row for each draft position that any run reached."""
+    drafts = [s.draft for t in traces for s in t.steps]
+    rows = []
+    for i in range(max(map(len, drafts), default=0)):
+        here = [d[i].status for d in drafts if len(d) > i]
+        rows.append(PositionRow(i + 1, len(here), sum(s != "ignored" for s in here), sum(s == "accepted" for s in here)))
+    return rows
+
+
+def expected_tau(alpha: float, gamma: int) -> float:
+    """Expected tokens per target call if each draft token is accepted with chance alpha, independently:
+    (1 - alpha^(gamma + 1)) / (1 - alpha) (Leviathan et al. 2023, Equation 1)."""
+    return gamma + 1.0 if alpha >= 1 else (1 - alpha ** (gamma + 1)) / (1 - alpha)
+
+
+def predicted_speedup(alpha: float, gamma: int, c: float) -> float:
+    """Expected wall-clock improvement, expected_tau / (gamma c + 1) (Leviathan et al. 2023, Theorem 3.8).
+
+    Args:
+        alpha: acceptance rate; the theorem's is the mean of beta.
+        gamma: draft length.
+        c: seconds of a drafter token / seconds of a target call.
+
+    Raises:
+        ValueError: alpha outside [0, 1], gamma below 0, or c below 0.
+    """
+    if not (0 <= alpha <= 1 and gamma >= 0 and c >= 0):
+        raise ValueError(f"needs 0 <= alpha <= 1, gamma >= 0, c >= 0; got {alpha}, {gamma}, {c}")
+    return expected_tau(alpha, gamma) / (gamma * c + 1)
+
+
+def cost_coefficient(speculative: Trace | Sequence[Trace], plain: Trace | Sequence[Trace]) -> float | None:
+    """c: seconds per draft token / seconds per target call, the latter from plain decoding (one new token a call)."""
+    spec = summarise(*([speculative] if isinstance(speculative, Trace) else speculative))
+    base = summarise(*([plain] if isinstance(plain, Trace) else plain))
+    if not (spec.drafted and base.target_calls and base.seconds_target):
+        return None
+    return (spec.seconds_draft / spec.drafted) / (base.seconds_target / base.target_calls)
+
+
+def measured_speedup(speculative: Trace | Sequence[Trace], plain: Trace | Sequence[Trace]) -> float | None:
+    """Seconds a token of plain decoding / seconds a token of speculative decoding.
+
+    Per token, because sampled texts differ in length; with greedy decoding the texts are the same, and this is the
+    ratio of wall-clock times. The encoder, which both need once, is in neither.
+    """
+    spec = summarise(*([speculative] if isinstance(speculative, Trace) else speculative))
+    base = summarise(*([plain] if isinstance(plain, Trace) else plain))
+    if not (spec.tokens and base.tokens and spec.seconds):
+        return None
+    return (base.seconds / base.tokens) / (spec.seconds / spec.tokens)
