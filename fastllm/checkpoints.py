@@ -54,7 +54,9 @@ def write_manifest(folder: Path) -> dict:
     for name in files:
         if name.endswith("record.json"):
             record = json.loads((folder / name).read_text())
-            made[str(Path(name).parent)] = {k: record.get(k) for k in ("step", "command", "commit", "finished", "seconds")}
+            made[str(Path(name).parent)] = {
+                k: record.get(k) for k in ("step", "command", "commit", "finished", "seconds")
+            }
     manifest = {"version": 1, "bytes": sum(f["bytes"] for f in files.values()), "made": made, "files": files}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     return manifest

@@ -1,4 +1,4 @@
-"""``python -m fastllm ARTICLE.txt --drafter ngram --n 3 --gamma 4``: the stream of a run in a terminal, and its figures."""
+"""``python -m fastllm ARTICLE.txt --drafter ngram --n 3 --gamma 4``: a run's stream and figures, in a terminal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--top-k", type=int, default=0)
     parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--no-repeat-ngram-size", type=int, default=None, help="0 turns blocking off; default: the target's")
+    parser.add_argument(
+        "--no-repeat-ngram-size", type=int, default=None, help="0 turns blocking off; default: the target's"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--device", default=None)

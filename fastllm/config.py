@@ -69,7 +69,9 @@ class Settings:
         if not 1 <= self.gamma <= MAX_GAMMA:
             raise ValueError(f"Draft length gamma must be between 1 and {MAX_GAMMA}, not {self.gamma}.")
         if not 1 <= self.max_new_tokens <= 1024:
-            raise ValueError(f"The summary's length limit must be between 1 and 1024 tokens, not {self.max_new_tokens}.")
+            raise ValueError(
+                f"The summary's length limit must be between 1 and 1024 tokens, not {self.max_new_tokens}."
+            )
         if not 0 <= self.top <= 50:
             raise ValueError(f"The number of inspected tokens must be between 0 and 50, not {self.top}.")
 
@@ -135,5 +137,6 @@ def preset_for(target: str) -> TargetPreset:
     if target.count("/") == 1 and not target.startswith((".", "/", "~")):
         return TargetPreset(target, target, target)
     raise ValueError(
-        f"There is no target {target!r}: give one of {', '.join(PRESETS)}, a folder with a T5, or a hub name (owner/model)."
+        f"There is no target {target!r}: give one of {', '.join(PRESETS)}, a folder with a T5, or a hub name "
+        "(owner/model)."
     )

@@ -95,7 +95,9 @@ def acceptance_by_position(traces: Sequence[Trace]) -> list[PositionRow]:
     rows = []
     for i in range(max(map(len, drafts), default=0)):
         here = [d[i].status for d in drafts if len(d) > i]
-        rows.append(PositionRow(i + 1, len(here), sum(s != "ignored" for s in here), sum(s == "accepted" for s in here)))
+        rows.append(
+            PositionRow(i + 1, len(here), sum(s != "ignored" for s in here), sum(s == "accepted" for s in here))
+        )
     return rows
 
 

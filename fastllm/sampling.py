@@ -1,4 +1,4 @@
-"""Logits to the distribution that is sampled from. Both p and q go through here before the acceptance rule sees them."""
+"""From logits to the distribution that is sampled from: p and q both go through here before the acceptance rule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def distribution(logits: torch.Tensor, settings: Sampling) -> torch.Tensor:
         scaled = scaled.masked_fill(scaled < kth, -torch.inf)
     probs = scaled.softmax(-1)
     if settings.top_p < 1:
-        ordered, index = probs.sort(-1, descending=True, stable=True)
+        ordered, index = probs.sort(dim=-1, descending=True, stable=True)
         # A token stays while the probability before it has not reached top_p: the first always stays.
         drop = ordered.cumsum(-1) - ordered >= settings.top_p
         probs = probs.scatter(-1, index, ordered.masked_fill(drop, 0.0))

@@ -161,7 +161,9 @@ def choose_dtype(preset: TargetPreset, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     dtype = getattr(torch, preset.dtype, None)
     if dtype not in (torch.float32, torch.bfloat16):
-        raise TargetError(f"The target's dtype must be float32 or bfloat16, not {preset.dtype}: T5 overflows in float16.")
+        raise TargetError(
+            f"The target's dtype must be float32 or bfloat16, not {preset.dtype}: T5 overflows in float16."
+        )
     return dtype
 
 
@@ -177,7 +179,9 @@ def load_target(name: str, device: str | None = None) -> Target:
         raise TargetError(str(error)) from None
     where = choose_device(device)
     if preset.name == "mini" and not Path(preset.model).is_dir():
-        raise TargetError(f"The embedded target is missing at {preset.model}: run `make checkpoints` to train it again.")
+        raise TargetError(
+            f"The embedded target is missing at {preset.model}: run `make checkpoints` to train it again."
+        )
     try:
         config = AutoConfig.from_pretrained(preset.model)
         if not config.is_encoder_decoder or getattr(config, "decoder_start_token_id", None) is None:

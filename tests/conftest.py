@@ -17,17 +17,18 @@ from fastllm.target import Target, load_target
 from train.tokenizer import train_tokenizer
 
 ARTICLE = (
-    "A ferry carrying 214 passengers lost power on Tuesday in the harbour of Port Ellery, and two tugs towed it back to the "
-    "quay. Nobody was hurt. The harbour master, Ines Calder, said that a fuel pump had failed. The ferry will sail again on "
-    "Friday, after divers have looked at the hull. Passengers were given soup and blankets by the crew of a trawler."
+    "A ferry carrying 214 passengers lost power on Tuesday in the harbour of Port Ellery, and two tugs towed it back to "
+    "the quay. Nobody was hurt. The harbour master, Ines Calder, said that a fuel pump had failed. The ferry will sail "
+    "again on Friday, after divers have looked at the hull. Passengers were given soup and blankets by the crew of a "
+    "trawler."
 )
 TEXTS = [
     ARTICLE,
     "Divers looked at the hull of the ferry on Wednesday and found no damage, the harbour master said.",
-    "Farmers in the Tolme valley counted forty new lambs after the mildest winter in twenty years, they said on Monday.",
-    "The city of Varnholt will close its oldest bridge for eight months, and buses will take another road to the market.",
-    "A goalkeeper scored in the last minute, and the small club from Ashmere reached the final for the first time.",
-    "Astronomers at the Dunmore observatory saw a comet break in two, and children watched it from the roof of a school.",
+    "Farmers in the Tolme valley counted forty lambs after the mildest winter in twenty years.",
+    "The city of Varnholt will close its oldest bridge for eight months; buses will take another road.",
+    "A goalkeeper scored in the last minute, and the club from Ashmere reached the final for the first time.",
+    "Astronomers at the Dunmore observatory saw a comet break in two, and children watched it from a school roof.",
 ]
 VOCABULARY, COLUMNS = 240, 256
 

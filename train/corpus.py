@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def split_sentences(text: str) -> list[str]:
 
 def _ngrams(text: str) -> Counter[tuple[str, ...]]:
     words = _WORD.findall(text.lower())
-    return Counter([(w,) for w in words] + list(zip(words, words[1:], strict=False)))
+    return Counter([(w,) for w in words] + list(pairwise(words)))
 
 
 def oracle_sentences(sentences: Sequence[str], summary: str, at_most: int = 3) -> list[int]:

@@ -63,9 +63,7 @@ def with_steps(stages: tuple[Stage, ...], spec: str | None) -> tuple[Stage, ...]
     unknown = set(wanted) - {s.name for s in stages}
     if unknown:
         raise ValueError(f"--steps names {sorted(unknown)}; the stages are {[s.name for s in stages]}.")
-    return tuple(
-        Stage(s.name, int(wanted.get(s.name, s.steps)), s.batch_size, s.mix, s.lr, s.lr_end) for s in stages
-    )
+    return tuple(Stage(s.name, int(wanted.get(s.name, s.steps)), s.batch_size, s.mix, s.lr, s.lr_end) for s in stages)
 
 
 def task_of(stage: Stage, step: int, seed: int) -> str:
@@ -91,7 +89,10 @@ def batch_rows(lengths: np.ndarray, batch_size: int, step: int, seed: int) -> np
     pool, inside = divmod(step, POOL)
     start = pool * pool_rows
     rows = np.concatenate(
-        [np.random.default_rng((seed, 2, e)).permutation(n) for e in range(start // n, (start + pool_rows - 1) // n + 1)]
+        [
+            np.random.default_rng((seed, 2, e)).permutation(n)
+            for e in range(start // n, (start + pool_rows - 1) // n + 1)
+        ]
     )[start - start // n * n :][:pool_rows]
     rows = rows[np.argsort(lengths[rows], kind="stable")]
     order = np.random.default_rng((seed, 3, pool)).permutation(POOL)

@@ -40,9 +40,7 @@ def clean_highlights(text: str) -> str:
 
 def is_usable(pair: Pair) -> bool:
     """Whether a pair is long enough to learn from and its summary short enough to be one."""
-    return (
-        len(pair.article.split()) >= MIN_ARTICLE_WORDS and 0 < len(pair.summary.split()) <= MAX_SUMMARY_WORDS
-    )
+    return len(pair.article.split()) >= MIN_ARTICLE_WORDS and 0 < len(pair.summary.split()) <= MAX_SUMMARY_WORDS
 
 
 def load_rows(source: str, split: str = "train") -> Iterator[dict]:

@@ -198,7 +198,9 @@ def run(args: argparse.Namespace) -> None:
     record = Record("target", vars(args), [d for d in (args.data, args.validation, args.text) if d], progress.seconds)
     held_out = load_pairs(args.validation, "validation", limit=96) if args.validation else []
     if not args.export_only:
-        progress = _train(args, accelerator, model, optimizer, corpus, ids, stages, progress, record, held_out, tokenizer)
+        progress = _train(
+            args, accelerator, model, optimizer, corpus, ids, stages, progress, record, held_out, tokenizer
+        )
     if accelerator.is_main_process:
         export(accelerator.unwrap_model(model), tokenizer, args.out, args.max_article, args.max_summary)
         record.notes |= {

@@ -1,8 +1,8 @@
 """Drafters by name. To add one: a file with a Drafter, a line in DRAFTERS, a test.
 
 A drafter is named ``family``, ``family:parameter``, or either with ``@variant``: ``lookup``, ``ngram:3``,
-``ngram:3@baseline``. The variant says what it was trained on: ``distilled`` (the target's own summaries) or ``baseline``
-(the reference summaries); left out, it is ``distilled`` where that is there, else ``baseline``.
+``ngram:3@baseline``. The variant says what it was trained on: ``distilled`` (the target's own summaries) or
+``baseline`` (the reference summaries); left out, it is ``distilled`` where that is there, else ``baseline``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def load_drafter(target: Target, spec: str) -> Drafter:
 
 
 def available(target: Target) -> list[DrafterInfo]:
-    """What can be loaded for `target`, in the order in which to offer it; distilled and baseline both, where both are."""
+    """What can be loaded for `target`, in the order in which to offer it: both variants where both are."""
     infos = [DrafterInfo("lookup", "lookup", LookupDrafter.title, 0)]
     if target.preset.drafters:
         for variant in VARIANTS:
@@ -81,15 +81,16 @@ def _known() -> list[str]:
 def _ngram_file(target: Target, order: int, variant: str | None) -> Path:
     if not target.preset.drafters:
         raise DrafterError(
-            f"No n-gram drafter has been trained for {target.preset.name}: run `python -m train ngram`, or use 'lookup'."
+            f"No n-gram drafter has been trained for {target.preset.name}: run `python -m train ngram`, or use "
+            "'lookup'."
         )
     folder = Path(target.preset.drafters)
     files = [folder / f"ngram-{v}" / f"ngram-{order}.safetensors" for v in ([variant] if variant else VARIANTS)]
     present = [f for f in files if f.is_file()]
     if not present:
         raise DrafterError(
-            f"The n-gram drafter of order {order} is missing at {files[-1]}: restore the file, run `make checkpoints`, or "
-            "use 'lookup'."
+            f"The n-gram drafter of order {order} is missing at {files[-1]}: restore the file, run `make checkpoints`, "
+            "or use 'lookup'."
         )
     if altered(present[0]):
         raise DrafterError(

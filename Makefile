@@ -1,0 +1,73 @@
+# Two commands matter: `make demo` and `make test`. The rest is listed by `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 7860
+TARGET ?= mini
+DATA ?= ../shared/data
+STATE ?= state
+# glibc gives big blocks back to the kernel after every step otherwise; keeping them makes training a third faster.
+MALLOC := MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=268435456
+TRAIN := $(MALLOC) $(BIN)/python -m train
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("FastLLM needs Python 3.11 or later: give one with PYTHON=" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off -r requirements-dev.txt
+	touch $@
+
+.PHONY: demo
+demo: $(VENV)/.installed ## install what is needed and open the page on http://127.0.0.1:7860 (PORT=, TARGET=)
+	$(BIN)/python app.py --target $(TARGET) --port $(PORT)
+
+.PHONY: test
+test: $(VENV)/.installed-dev ## linter and tests, under 10 minutes on 2 cores
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(VENV)/.installed-dev ## linter only, mending what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lmplz
+lmplz: $(VENV)/.installed ## build KenLM's estimator from its source distribution (names the Debian packages it needs)
+	$(BIN)/python -m train.lmplz
+
+.PHONY: checkpoints
+checkpoints: $(VENV)/.installed lmplz ## train everything in checkpoints/ again from local data (DATA=, STATE=); hours
+	$(TRAIN) target --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet --text $(DATA)/news_text.parquet \
+		--state $(STATE)/target --out checkpoints/mini/target
+	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --limit 12000 --out $(STATE)/pseudo.jsonl
+	$(TRAIN) ngram --target mini --data $(DATA)/train.parquet --out checkpoints/mini/ngram-baseline
+	$(TRAIN) ngram --target mini --data $(DATA)/train.parquet --pseudo $(STATE)/pseudo.jsonl --out checkpoints/mini/ngram-distilled
+	$(MAKE) manifest
+
+.PHONY: manifest
+manifest: ## list what lies in checkpoints/ with its hashes
+	$(BIN)/python -m fastllm.checkpoints
+
+.PHONY: evaluate
+evaluate: $(VENV)/.installed ## measure every drafter on 100 validation articles; writes assets/benchmark.json and README's table
+	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 100 --rouge-articles 500 \
+		--json assets/benchmark.json --readme README.md
+
+.PHONY: screenshots
+screenshots: $(VENV)/.installed-dev ## take the page's screenshots anew (needs Debian's chromium)
+	$(BIN)/python -m tests.browser.screenshots
+
+.PHONY: clean
+clean: ## remove the environment and build products, not the checkpoints
+	rm -rf $(VENV) build .pytest_cache .ruff_cache
