@@ -15,23 +15,28 @@ STEPS = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
+def build_parser(argv: list[str]) -> argparse.ArgumentParser:
+    """The parser; only the step that `argv` names is imported, so that ``--help`` needs no torch."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
-    wanted = argv[0] if argv and argv[0] in STEPS else None
     for name, text in STEPS.items():
         sub = steps.add_parser(name, help=text, description=text)
-        if name == wanted:
+        if argv and argv[0] == name:
             module = importlib.import_module(f"train.{name}")
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a step; the exit status is 2 where its input is at fault, with one sentence on standard error."""
+    argv = sys.argv[1:] if argv is None else argv
+    args = build_parser(argv).parse_args(argv)
     run = args.run
     del args.run
     try:
         run(args)
-    except (FileNotFoundError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"train {args.step}: {error}", file=sys.stderr)
         return 2
     return 0

@@ -51,15 +51,13 @@ class Ids:
     eos: int
 
 
-def with_steps(stages: tuple[Stage, ...], spec: str | None) -> tuple[Stage, ...]:
-    """`stages` with their lengths replaced as in ``"copy_short=300,cooldown=0"``.
+def with_steps(stages: tuple[Stage, ...], spec: str | None, batch_size: int | None = None) -> tuple[Stage, ...]:
+    """`stages` with their lengths replaced as in ``"copy_short=300,cooldown=0"``, and their batch size by `batch_size`.
 
     Raises:
         ValueError: a name that is no stage, or a number that is none.
     """
-    if not spec:
-        return stages
-    wanted = dict(item.split("=", 1) for item in spec.split(","))
+    wanted = dict(item.partition("=")[::2] for item in (spec or "").split(",") if item)
     unknown = set(wanted) - {s.name for s in stages}
     if unknown:
         raise ValueError(f"--steps names {sorted(unknown)}; the stages are {[s.name for s in stages]}.")

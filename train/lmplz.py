@@ -1,12 +1,13 @@
 """``python -m train.lmplz``: build KenLM's estimator ``lmplz``, which the PyPI package of kenlm leaves out.
 
-The source distribution on PyPI holds it (Heafield et al. 2013, "Scalable Modified Kneser-Ney Language Model Estimation").
-It is compiled with cmake into ``build/kenlm/bin/lmplz``, outside version control.
+The source distribution on PyPI holds it (Heafield et al. 2013, "Scalable Modified Kneser-Ney Language Model
+Estimation"). It is compiled with cmake into ``build/kenlm/bin/lmplz``, outside version control.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,9 @@ from pathlib import Path
 BUILD = Path(__file__).resolve().parent.parent / "build" / "kenlm"
 LMPLZ = BUILD / "bin" / "lmplz"
 
+PROGRAMS = ("cmake", "g++")  # each in the Debian package of its own name
 # The last three are optional to kenlm: they only let lmplz read compressed text.
-DEBIAN_PACKAGES = (
-    "cmake",
-    "g++",
+LIBRARIES = (
     "libboost-program-options-dev",
     "libboost-system-dev",
     "libboost-thread-dev",
@@ -40,7 +40,7 @@ def works(binary: Path) -> bool:
     """Whether `binary` is there and estimates a model of a three-word text."""
     try:
         done = subprocess.run(
-            [str(binary), "-o", "2", "-S", "16M", "--discount_fallback"],
+            [str(binary), "-o", "2", "-S", "64M", "--discount_fallback"],
             input=b"1 2 3\n",
             capture_output=True,
             timeout=60,
@@ -62,14 +62,13 @@ def find() -> Path:
 
 
 def missing_packages() -> list[str]:
-    """Those of DEBIAN_PACKAGES that dpkg does not know as installed; all whose program is absent where there is no dpkg."""
-    if not shutil.which("dpkg-query"):
-        return [p for p in ("cmake", "g++") if not shutil.which(p)]
-    missing = []
-    for package in DEBIAN_PACKAGES:
-        query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
-        if subprocess.run(query, capture_output=True, text=True).stdout != "installed":
-            missing.append(package)
+    """Debian packages to install: programs that are not on the path, libraries that dpkg (if any) does not know."""
+    missing = [p for p in PROGRAMS if not shutil.which(p)]
+    if shutil.which("dpkg-query"):
+        for package in LIBRARIES:
+            query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+            if subprocess.run(query, capture_output=True, text=True).stdout != "installed":
+                missing.append(package)
     return missing
 
 
@@ -112,7 +111,7 @@ def build() -> Path:
     """
     if works(LMPLZ):
         return LMPLZ
-    if not (shutil.which("cmake") and shutil.which("g++")):
+    if not all(shutil.which(p) for p in PROGRAMS):
         raise _explain("cmake and g++ are needed to build lmplz")
     shutil.rmtree(BUILD, ignore_errors=True)
     BUILD.mkdir(parents=True)
@@ -120,7 +119,7 @@ def build() -> Path:
         source = download(Path(scratch))
         # kenlm puts programs into bin/ below the build folder.
         configure = ["cmake", "-S", str(source), "-B", str(BUILD), "-DCMAKE_BUILD_TYPE=Release"]
-        compile_ = ["cmake", "--build", str(BUILD), "--target", "lmplz", "--parallel", "2"]
+        compile_ = ["cmake", "--build", str(BUILD), "--target", "lmplz", "--parallel", str(os.cpu_count() or 1)]
         for command, failure in ((configure, "cmake could not configure kenlm"), (compile_, "kenlm did not compile")):
             if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode:
                 raise _explain(failure)

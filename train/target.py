@@ -40,15 +40,18 @@ class Progress:
     seconds: float = 0.0
 
 
-def mini_config(vocab_size: int) -> T5Config:
-    """`mini`: T5 with d_model 256, 6 + 6 layers, 4 heads of 64, ReLU; 13.1 M parameters at a vocabulary of 8192."""
+def mini_config(vocab_size: int, d_model: int = 256, layers: int = 6) -> T5Config:
+    """`mini`: T5 with d_model 256, 6 + 6 layers, 4 heads of 64, ReLU; 13.1 M parameters at a vocabulary of 8192.
+
+    As many decoder as encoder layers: transformers 5.23's generate sizes its cache by the encoder's number.
+    """
     return T5Config(
         vocab_size=vocab_size,
-        d_model=256,
+        d_model=d_model,
         d_kv=64,
-        d_ff=1024,
-        num_layers=6,
-        num_heads=4,
+        d_ff=4 * d_model,
+        num_layers=layers,
+        num_heads=max(1, d_model // 64),
         dropout_rate=0.0,
         feed_forward_proj="relu",
         decoder_start_token_id=0,
@@ -128,7 +131,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("checkpoints/mini"))
     parser.add_argument("--state", type=Path, default=Path("state/target"), help="everything needed to resume")
     parser.add_argument("--steps", default=None, help="lengths of stages, e.g. copy_short=600,summarize=2000")
+    parser.add_argument("--batch-size", type=int, default=None, help="of every stage, over all processes")
     parser.add_argument("--vocab-size", type=int, default=8192)
+    parser.add_argument("--d-model", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=6, help="of the encoder, and as many of the decoder")
     parser.add_argument("--max-article", type=int, default=256, help="tokens of an article that are read")
     parser.add_argument("--max-summary", type=int, default=96)
     parser.add_argument("--seed", type=int, default=1)
@@ -150,7 +156,7 @@ def _tokenizer_and_model(args: argparse.Namespace, pairs: list[Pair]):
             texts = itertools.chain(texts, (t[:3000] for t in load_texts(args.text)))
         train_tokenizer(texts, args.vocab_size, folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    return tokenizer, T5ForConditionalGeneration(mini_config(args.vocab_size))
+    return tokenizer, T5ForConditionalGeneration(mini_config(args.vocab_size, args.d_model, args.layers))
 
 
 def _load_progress(state: Path) -> Progress:
@@ -177,7 +183,7 @@ def run(args: argparse.Namespace) -> None:
         torch.set_num_threads(args.threads)
     accelerator = Accelerator(mixed_precision=args.mixed_precision)
     set_seed(args.seed)
-    stages = with_steps(FINE_TUNE_STAGES if args.base else MINI_STAGES, args.steps)
+    stages = with_steps(FINE_TUNE_STAGES if args.base else MINI_STAGES, args.steps, args.batch_size)
     args.state.mkdir(parents=True, exist_ok=True)
     pairs = load_pairs(args.data, limit=args.limit)
     with accelerator.main_process_first():

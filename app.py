@@ -1,0 +1,50 @@
+"""Entry point: parse arguments, load a target preset, build the page, launch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from fastllm.target import TargetError
+from fastllm.ui.layout import build
+from fastllm.ui.models import get_target
+from fastllm.ui.theme import STYLE_SHEET, css, theme
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line; TARGET, PORT and SPACE_ID in the environment set its defaults."""
+    parser = argparse.ArgumentParser(description="Watch speculative decoding happen.")
+    parser.add_argument("--target", default=os.environ.get("TARGET") or "mini", help="a preset, a folder or a hub name")
+    parser.add_argument("--port", type=int, default=os.environ.get("PORT") or "7860")
+    parser.add_argument("--host", default="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        target = get_target(args.target)
+    except TargetError as error:
+        print(f"fastllm: {error}", file=sys.stderr)
+        return 2
+    try:
+        build(target).launch(
+            server_name=args.host,
+            server_port=args.port,
+            theme=theme(),
+            css=css(),
+            css_paths=STYLE_SHEET,
+            footer_links=["api", "gradio"],
+            # What visitors paste is kept nowhere, not even in their browser.
+            run_history=False,
+            ssr_mode=False,
+        )
+    except OSError as error:
+        print(f"fastllm: the page cannot be served on {args.host}:{args.port}: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,341 @@
+"""Steps and figures to HTML. Pure functions; every text that is not ours is escaped.
+
+A step's HTML depends on that step alone, so a growing stream is a list of fragments to which one is appended at a time.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from html import escape
+
+from fastllm.metrics import Metrics, measured_speedup, summarise
+from fastllm.trace import DraftToken, Emitted, Step, Trace
+from fastllm.ui.theme import STATUSES
+
+END_OF_TEXT = "end of text"
+COMPARE_EMPTY = "After each run the target decodes the same article without a drafter, and both are timed."
+
+# Name and one sentence. Shown as tooltips and under "What the figures mean".
+GLOSSARY: dict[str, tuple[str, str]] = {
+    "tau": (
+        "Tokens per target call (τ)",
+        "Summary tokens gained per call of the target: 1 without a drafter, at most γ + 1 with one.",
+    ),
+    "acceptance": (
+        "Acceptance (accepted / tested)",
+        "Of the draft tokens that the target judged, the share it kept; ignored tokens were never judged and do not count.",
+    ),
+    "beta": (
+        "Mean β",
+        "The chance of acceptance averaged over all tested positions, the sum of min(p, q) at each; it varies less than "
+        "accepted / tested.",
+    ),
+    "calls": (
+        "Target calls",
+        "Forward passes of the large model's decoder; plain decoding needs one for every token.",
+    ),
+    "speed": (
+        "Tokens per second",
+        "Tokens over wall-clock time of drafting, target and bookkeeping; reading the article and the pause between "
+        "shown steps are not in it.",
+    ),
+    "speedup": (
+        "Measured speedup",
+        "Seconds a token of plain decoding over seconds a token of speculative decoding: same target, same article, same "
+        "cached code, one after the other on this machine just now.",
+    ),
+    "p and q": (
+        "p and q",
+        "p is the target's probability for a token and q the drafter's, both after temperature and top-p; at temperature "
+        "0 each is 1 for the model's first choice and 0 for the rest.",
+    ),
+    "gamma": ("γ, the draft length", "How many tokens the drafter proposes before each call of the target."),
+}
+
+
+def visible(text: str) -> str:
+    """`text` with line breaks shown and every other control or direction character replaced, so that it cannot
+    disturb the page around it."""
+    shown = []
+    for c in text:
+        if c in "\n\r\u2028\u2029":
+            shown.append("⏎")
+        elif c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"):
+            shown.append(c)
+        else:
+            shown.append("\ufffd")
+    return "".join(shown)
+
+
+def token_name(text: str, is_end: bool = False) -> str:
+    """A token as words name it: in quotes, or `end of text`."""
+    if is_end:
+        return END_OF_TEXT
+    return f"'{visible(text.strip(' ')) or 'space'}'"
+
+
+def probability(value: float) -> str:
+    """A probability in at most two decimals that never rounds to certainty."""
+    if 0 < value < 0.005:
+        return "under 0.01"
+    if 0.995 <= value < 1:
+        return "over 0.99"
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def draft_sentence(token: DraftToken, emitted: Emitted | None, eos_id: int) -> str:
+    """What happened to a draft token, as one sentence."""
+    name = token_name(token.text, token.id == eos_id)
+    numbers = f"(p {probability(token.p)}, q {probability(token.q)})"
+    if token.status == "accepted":
+        return f"{name}, accepted {numbers}"
+    if token.status == "rejected":
+        replaced = f", replaced by {token_name(emitted.text, emitted.id == eos_id)}" if emitted else ""
+        return f"{name}, rejected {numbers}{replaced}"
+    return f"{name}, ignored: it followed a rejected token and was not tested"
+
+
+def emitted_sentence(step: Step, eos_id: int) -> str:
+    """Where the target's own token of a step came from, as one sentence."""
+    token = step.emitted
+    name, p = token_name(token.text, token.id == eos_id), probability(token.p)
+    if token.kind == "resampled":
+        rejected = next((t for t in step.draft if t.status == "rejected"), None)
+        instead = f" in place of {token_name(rejected.text, rejected.id == eos_id)}" if rejected else ""
+        return f"{name}, resampled by the target{instead} (p {p})"
+    if token.kind == "bonus":
+        return f"{name}, bonus token from the target (p {p}): the whole draft was accepted"
+    return f"{name}, the target's own token (p {p}): nothing was drafted here"
+
+
+def _mark(glyph: str) -> str:
+    return f'<i aria-hidden="true">{glyph}</i>' if glyph else ""
+
+
+def token_html(text: str, status: str, sentence: str, is_end: bool = False) -> str:
+    """One token. A piece that begins a word has its space outside the mark, where a line may break."""
+    body = f'<span class="fl-end">{END_OF_TEXT}</span>' if is_end else escape(visible(text.strip(" "))) or "␣"
+    label = escape(sentence, quote=True)
+    space = " " if text.startswith(" ") or is_end else ""
+    return (
+        f'{space}<span class="fl-tok fl-{status}" role="listitem" title="{label}" aria-label="{label}">'
+        f"{_mark(STATUSES[status].glyph)}{body}</span>"
+    )
+
+
+def step_html(step: Step, eos_id: int) -> str:
+    """One target call: its number, its draft, the target's own token."""
+    parts = [f' <span class="fl-step" aria-hidden="true" title="Target call {step.index + 1}">{step.index + 1}</span>']
+    for t in step.draft:
+        parts.append(token_html(t.text, t.status, draft_sentence(t, step.emitted, eos_id), t.id == eos_id))
+    if step.emitted:
+        e = step.emitted
+        parts.append(token_html(e.text, e.kind, emitted_sentence(step, eos_id), e.id == eos_id))
+    return "".join(parts)
+
+
+def stream_html(fragments: Sequence[str], running: bool = False) -> str:
+    """The stream from the fragments of its steps."""
+    caret = '<span class="fl-caret" aria-hidden="true"></span>' if running else ""
+    return f'<div class="fl-stream" role="list" aria-label="Draft and summary tokens">{"".join(fragments)}{caret}</div>'
+
+
+def legend_html() -> str:
+    """The statuses with a sample of each; the sixth is rare and so comes last."""
+    items = "".join(
+        f'<li><span class="fl-tok fl-{s.name}">{_mark(s.glyph)}{s.name}</span> <small>{escape(s.meaning)}</small></li>'
+        for s in STATUSES.values()
+    )
+    return f'<ul class="fl-legend" aria-label="Legend">{items}</ul>'
+
+
+def _sample(*tokens: tuple[str, str]) -> str:
+    glyphs = {s.name: _mark(s.glyph) for s in STATUSES.values()}
+    marks = " ".join(f'<span class="fl-tok fl-{s}">{glyphs.get(s, "")}{t}</span>' for t, s in tokens)
+    return f'<p class="fl-sample">All 213 {marks}</p>'
+
+
+def intro_html() -> str:
+    """What the stream shows before the first run: how speculative decoding works, in three sentences with samples."""
+    draft = ("people", "on", "a", "ship", "at")
+    guess = _sample(*((t, "draft") for t in draft))
+    judged = [(t, "accepted") for t in draft[:3]] + [("ship", "rejected"), ("at", "ignored")]
+    return f"""<ol class="fl-intro">
+<li><b>The drafter guesses.</b> A tiny model proposes a few tokens at once; guessing costs almost nothing.{guess}</li>
+<li><b>The target checks.</b> The large model scores all of them in a single call, about as dear as writing one
+token. It keeps each with chance min(1, p/q), up to the first refusal.{_sample(*judged)}</li>
+<li><b>The target adds one.</b> A refused token is replaced by the target's own, and what followed is dropped; if none was
+refused, the target adds one more for free.{_sample(*judged[:3], ("ferry", "resampled"))}</li>
+</ol><p class="fl-intro-end">The text stays exactly what the target alone would have written. Press <b>Run</b>.</p>"""
+
+
+def how_html() -> str:
+    """The method for newcomers, longer than the three sentences before the first run."""
+    return """<div class="fl-how">
+<p>A large language model writes one token (a word or a piece of one) at a time, and each costs a full pass through the
+model, whose time goes mostly into moving its weights. Scoring five given tokens in one pass takes hardly longer than
+writing one. Speculative decoding (Leviathan et al. 2023; Chen et al. 2023) lives on this difference.</p>
+<ol>
+<li>A <b>drafter</b>, cheap enough to be nearly free, proposes γ tokens. Here it is a count of word sequences (n-gram) or a
+search that copies from the article (lookup).</li>
+<li>The <b>target</b> reads the draft in one pass and gives, at each position, its own distribution p over the next token;
+the drafter drew its token from its own distribution q.</li>
+<li>Each draft token is <b>accepted</b> with chance min(1, p/q). The first <b>rejected</b> one ends the draft: those after it
+are <b>ignored</b>, and the target's token, <b>resampled</b> from what p has more of than q, takes its place. If all are
+accepted, the target's pass has already paid for one <b>bonus</b> token.</li>
+</ol>
+<p>The rule makes the result follow p exactly: at temperature 0 the text is, token for token, what the target writes alone;
+above 0 it has the same distribution. Only the time changes. More accepted tokens save target calls, but a long draft
+costs drafting time and a wider pass, so a larger γ can be slower.</p></div>"""
+
+
+def header_html(target_title: str) -> str:
+    """Name, one sentence, the target."""
+    return (
+        '<div class="fl-title"><h1>FastLLM</h1><p>A small drafter guesses ahead; a large target keeps what it would have '
+        f'written itself. <span class="fl-target-name">Target: {escape(target_title)}</span></p></div>'
+    )
+
+
+def chart_title_html() -> str:
+    """Heading of the chart, with what it shows."""
+    text = "Accepted / tested at each place in the draft: later places are reached only if all before were accepted."
+    return f'<p class="fl-chart-title" title="{text}">Acceptance by draft position</p>'
+
+
+def glossary_html() -> str:
+    """Every figure with its one sentence."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in GLOSSARY.values())
+    return f'<dl class="fl-glossary">{rows}</dl>'
+
+
+def status_html(text: str, state: str = "ready") -> str:
+    """The line above the stream; `state` (ready, running, done, stopped, error) chooses its colour and sign."""
+    return f'<div class="fl-status fl-is-{state}" role="status" aria-live="polite">{escape(text)}</div>'
+
+
+def notices_html(notices: Sequence[str], error: bool = False) -> str:
+    """Sentences about the input, or the one error that prevented a run; nothing where there is none."""
+    if not notices:
+        return ""
+    kind, role = ("error", "alert") if error else ("note", "note")
+    return "".join(f'<p class="fl-notice fl-{kind}" role="{role}">{escape(visible(n))}</p>' for n in notices)
+
+
+def _tile(key: str, value: str, below: str) -> str:
+    name, explanation = GLOSSARY[key]
+    name = name.partition(" (acc")[0]  # the figure below says what is over what
+    return (
+        f'<div class="fl-tile" title="{escape(explanation, quote=True)}"><dt>{escape(name)}</dt>'
+        f"<dd>{escape(value)}<small>{escape(below)}</small></dd></div>"
+    )
+
+
+def percent(value: float | None) -> str:
+    """A share without decimals, a dash for none."""
+    return "–" if value is None else f"{value:.0%}"
+
+
+def plural(n: int, word: str) -> str:
+    """`3 tokens`, `1 token`."""
+    return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
+
+
+def figures_html(metrics: Metrics | None) -> str:
+    """The four live figures; dashes before the first step."""
+    m = metrics
+    if m is None or not m.target_calls:
+        tiles = [_tile(key, "–", " ") for key in ("tau", "acceptance", "calls", "speed")]
+    else:
+        tiles = [
+            _tile("tau", f"{m.tau:.2f}", f"{plural(m.tokens, 'token')} / {plural(m.target_calls, 'call')}"),
+            _tile("acceptance", percent(m.accepted_tested), f"{m.accepted} of {m.tested} tested; mean β {_beta(m)}"),
+            _tile("calls", f"{m.target_calls}", f"plain decoding: {m.tokens}"),
+            _tile("speed", f"{m.tokens_per_second:,.0f}" if m.tokens_per_second else "–", f"{seconds(m.seconds)} in all"),
+        ]
+    return f'<dl class="fl-tiles">{"".join(tiles)}</dl>'
+
+
+def _beta(m: Metrics) -> str:
+    return "–" if m.mean_beta is None else f"{m.mean_beta:.2f}"
+
+
+def seconds(value: float) -> str:
+    """A time as people read it."""
+    return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def _bar(name: str, m: Metrics, longest: float) -> str:
+    parts = (("target", m.seconds_target), ("drafting", m.seconds_draft), ("everything else", m.seconds_other))
+    segments = "".join(
+        f'<span class="fl-seg fl-seg-{kind.split()[0]}" style="width:{100 * s / longest:.2f}%"'
+        f' title="{kind}: {seconds(s)}"></span>'
+        for kind, s in parts
+        if s > 0 and longest > 0
+    )
+    each = f"{m.seconds / m.tokens * 1e3:.1f} ms a token" if m.tokens else ""
+    shares = ", ".join(f"{kind} {seconds(s)}" for kind, s in parts if s > 0)
+    label = escape(f"{name}: {seconds(m.seconds)}; {shares}", quote=True)
+    return (
+        f'<div class="fl-race"><span>{escape(name)}</span><span class="fl-bar" role="img" aria-label="{label}">'
+        f"{segments}</span><span>{seconds(m.seconds)} <small>{each}</small></span></div>"
+    )
+
+
+def compare_html(speculative: Trace, plain: Trace, finished: bool) -> str:
+    """Plain decoding beside the speculative run: both times to one scale, the speedup, and whether the texts agree."""
+    spec, base = summarise(speculative), summarise(plain)
+    longest = max(spec.seconds, base.seconds)
+    bars = _bar("speculative", spec, longest) + _bar("plain", base, longest)
+    key = '<p class="fl-key"><span class="fl-seg-target"></span>target<span class="fl-seg-drafting"></span>drafting'
+    key += '<span class="fl-seg-everything"></span>everything else</p>'
+    speedup = measured_speedup(speculative, plain) if finished else None
+    explanation = escape(GLOSSARY["speedup"][1], quote=True)
+    value = "…" if speedup is None else f"{speedup:.2f}×"
+    slower = " (slower: drafting cost more than it saved)" if speedup is not None and speedup < 1 else ""
+    head = f'<p class="fl-speedup" title="{explanation}"><b>{value}</b> measured speedup{slower}</p>'
+    return f'<div class="fl-compare">{head}{bars}{key}{agreement_html(speculative, plain) if finished else ""}</div>'
+
+
+def agreement_html(speculative: Trace, plain: Trace) -> str:
+    """Whether both texts are the same (greedy), or why they need not be (sampling)."""
+    if speculative.temperature > 0:
+        text = (
+            "Sampled: both texts follow the same distribution, but two samples of it differ. "
+            "The speedup is per token, as their lengths differ."
+        )
+        return (
+            f'<p class="fl-same fl-sampled"><i aria-hidden="true">≈</i>{text}</p><details><summary>The text of plain '
+            f"decoding</summary>{escape(visible(plain.text))}</details>"
+        )
+    ours, theirs = speculative.tokens, plain.tokens
+    if ours == theirs:
+        n = plural(len(ours), "token")
+        return (
+            f'<p class="fl-same fl-identical"><i aria-hidden="true">✓</i>Identical: all {n} are the same in both texts.</p>'
+        )
+    at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    return (
+        f'<p class="fl-same fl-different"><i aria-hidden="true">✗</i>The texts differ from token {at + 1} on. In float32 '
+        "this would be a fault; in bfloat16 two tokens can tie.</p><details><summary>The text of plain decoding</summary>"
+        f"{escape(visible(plain.text))}</details>"
+    )
+
+
+def compare_waiting_html(text: str) -> str:
+    """What stands in the comparison's place before there is one."""
+    return f'<div class="fl-compare fl-waiting"><p>{escape(text)}</p></div>'
+
+
+def count_html(words: int, tokens: int, cut: int, last_words: str = "", too_long: int = 0) -> str:
+    """Words of the article, and how much of it the target reads; `too_long` is the limit of characters it exceeds."""
+    if not words:
+        return '<p class="fl-count">No words yet.</p>'
+    if too_long:
+        return f'<p class="fl-count">{plural(words, "word")}: over the limit of {too_long:,} characters.</p>'
+    total = f"{plural(words, 'word')}, {plural(tokens + cut, 'token')}."
+    if not cut:
+        return f'<p class="fl-count">{total} The target reads all of it.</p>'
+    up_to = f", up to <em>… {escape(visible(last_words))}</em>" if last_words else ""
+    return f'<p class="fl-count">{total} The target reads the first {tokens:,}{up_to}; {cut:,} are not read.</p>'

@@ -1,0 +1,121 @@
+"""README is true: its front matter, its commands, its tree and its tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fastllm.config import PRESETS
+from fastllm.drafters import DRAFTERS
+from train.__main__ import STEPS, build_parser
+from train.table import BEGIN, END, benchmark_table
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+REQUIREMENTS = dict(
+    re.match(r"([A-Za-z0-9_-]+)(.*)", line).groups()
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if line.strip() and not line.startswith("#")
+)
+
+
+def front_matter() -> dict:
+    return yaml.safe_load(README.split("---")[1])
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_space_runs_the_gradio_that_requirements_pin():
+    """sdk_version is what requirements.txt pins, app_file is there, Python fits pyproject.toml."""
+    space = front_matter()
+    assert space["sdk"] == "gradio"
+    assert REQUIREMENTS["gradio"] == f"=={space['sdk_version']}"
+    assert (ROOT / space["app_file"]).is_file()
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert tuple(map(int, space["python_version"].split("."))) >= tuple(map(int, needed.strip(">=").split(".")))
+    assert len(space["short_description"]) <= 60
+
+
+def test_the_space_names_models_that_presets_use():
+    """Every model in the front matter belongs to a preset."""
+    used = {p.model for p in PRESETS.values()} | {p.neural_drafter for p in PRESETS.values()}
+    assert set(front_matter()["models"]) <= used
+
+
+def test_every_train_command_parses():
+    """Each `python -m train ...` of README is accepted by the step's own parser."""
+    commands = [
+        line.split("#")[0].split("...")[0] for b in blocks("bash") for line in b.splitlines() if "-m train" in line
+    ]
+    assert {shlex.split(c)[3] for c in commands} == set(STEPS)
+    for command in commands:
+        argv = shlex.split(command)[3:]
+        build_parser(argv).parse_args(argv)
+
+
+def test_every_make_command_is_a_target():
+    """Each `make X` of README and CONTRIBUTING is in the Makefile."""
+    text = README + (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(
+        re.findall(
+            r"\bmake ([a-z]+)\b(?! *\w* *longer)", "\n".join(re.findall(r"`[^`]*`", text)) + "".join(blocks("bash"))
+        )
+    )
+    have = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert named
+    assert named <= have
+
+
+def test_make_help_lists_every_documented_target():
+    """`make help` prints them."""
+    out = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {"demo", "test", "lmplz", "checkpoints", "evaluate"} <= set(out.split())
+
+
+def test_the_tree_names_what_is_there():
+    """Every path of the tree exists, and every module of fastllm/ is in it."""
+    tree = next(b for b in blocks("") if b.startswith("app.py"))
+    folder, named = "", set()
+    for line in tree.splitlines():
+        name = line.split()[0]
+        path = (folder if line.startswith(" ") else "") + name
+        if not line.startswith(" "):
+            folder = name if name.endswith("/") else ""
+        assert (ROOT / path).exists(), path
+        named.add(path)
+    modules = {f"fastllm/{p.name}" for p in (ROOT / "fastllm").glob("*.py")} - {
+        "fastllm/__init__.py",
+        "fastllm/__main__.py",
+    }
+    assert modules <= named
+
+
+def test_targets_and_drafters_are_all_described():
+    """Each preset and each family of drafters has its row."""
+    for name in PRESETS:
+        assert f"`{name}`" in README
+    for family in DRAFTERS:
+        assert f"`{family}" in README
+
+
+def test_the_benchmark_table_is_the_recorded_one():
+    """The table between the marks is what assets/benchmark.json gives, over at least 100 articles."""
+    result = json.loads((ROOT / "assets" / "benchmark.json").read_text())
+    assert README.split(BEGIN)[1].split(END)[0].strip() == benchmark_table(result)
+    assert result["articles"] >= 100
+    assert result["greedy_mismatches"] == 0
+
+
+@pytest.mark.parametrize("name", ["screenshot-light.png", "screenshot-dark.png"])
+def test_screenshots_are_there(name):
+    """The page in light and in dark, as PNG."""
+    assert (ROOT / "assets" / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

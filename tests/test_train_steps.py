@@ -1,0 +1,179 @@
+"""The training steps end to end on tiny data: target (resumed, distributed), pseudo, evaluate."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fastllm.target import load_target
+from tests.conftest import TEXTS
+from train.__main__ import main
+from train.data import load_pairs
+from train.pseudo import done_ids, shard_of
+from train.table import benchmark_table, update_readme
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = "copy_short=2,copy_long=1,extract=2,summarize=2,cooldown=1"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Twelve pairs of our own writing, as jsonl."""
+    file = tmp_path_factory.mktemp("data") / "pairs.jsonl"
+    rows = []
+    for i in range(12):
+        article = " ".join((TEXTS * 3)[i % 6 : i % 6 + 8])
+        rows.append({"id": f"pair-{i}", "article": article, "highlights": TEXTS[(i + 1) % 6]})
+    file.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return file
+
+
+def train_arguments(data: Path, folder: Path, steps: str = STEPS) -> list[str]:
+    return [
+        "target", "--data", str(data), "--validation", str(data), "--state", str(folder / "state"), "--out",
+        str(folder / "target"), "--steps", steps, "--vocab-size", "256", "--max-article", "64", "--max-summary", "16",
+        "--save-every", "2", "--validate-every", "100", "--mixed-precision", "no",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    """A `mini` of eight steps."""
+    folder = tmp_path_factory.mktemp("trained")
+    assert main(train_arguments(data, folder)) == 0
+    return folder / "target"
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in load_target(str(folder)).model.state_dict().items()}
+
+
+def test_the_target_step_makes_a_target_that_loads_and_its_record(trained):
+    """Float16 safetensors, tokenizer, generation settings, and how it was made."""
+    assert load_target(str(trained)).open(TEXTS[0]).score([]).shape == (1, 256)
+    record = json.loads((trained / "record.json").read_text())
+    assert record["step"] == "target"
+    assert record["steps_done"]["global_step"] == 8
+    assert [h["stage"] for h in record["history"]][-1] == "cooldown"
+    assert json.loads((trained / "generation_config.json").read_text())["no_repeat_ngram_size"] == 3
+
+
+def test_a_cut_run_resumes_to_the_same_weights(data, trained, tmp_path):
+    """Stopped after three stages and begun again, it ends where an unbroken run ended."""
+    assert main(train_arguments(data, tmp_path, "copy_short=2,copy_long=1,extract=2,summarize=0,cooldown=0")) == 0
+    state = tmp_path / "state" / "latest" / "progress.json"
+    progress = json.loads(state.read_text())
+    assert progress["global_step"] == 5
+    state.write_text(json.dumps({**progress, "stage": 3, "step": 0}))
+    assert main(train_arguments(data, tmp_path)) == 0
+    one, two = weights(trained), weights(tmp_path / "target")
+    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 2e-3
+
+
+def test_it_runs_under_accelerate_launch_on_two_processes(data, tmp_path):
+    """Two CPU processes share each batch; the record says so."""
+    command = [
+        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1",
+        "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", "--main_process_port",
+        "0", "-m", "train", *train_arguments(data, tmp_path, "copy_short=1,copy_long=0,extract=1,summarize=1,cooldown=0"),
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((tmp_path / "target" / "record.json").read_text())["processes"] == 2
+
+
+def test_a_given_t5_can_be_fine_tuned(data, tiny_folder, tmp_path):
+    """--base starts from a model's own weights and tokenizer, and changes them."""
+    arguments = train_arguments(data, tmp_path, "summarize=2")
+    assert main([*arguments, "--base", str(tiny_folder)]) == 0
+    before, after = weights(tiny_folder), weights(tmp_path / "target")
+    assert any(float((before[k] - after[k]).abs().max()) > 1e-4 for k in before)
+
+
+def test_pseudo_resumes_and_equals_the_targets_own_text(data, trained, tmp_path):
+    """Rows are the target's greedy texts; a cut file, its last line incomplete, is continued without doubles."""
+    out = tmp_path / "pseudo.jsonl"
+    arguments = ["pseudo", "--target", str(trained), "--data", str(data), "--out", str(out), "--max-new-tokens", "8"]
+    assert main([*arguments, "--limit", "5"]) == 0
+    out.write_text(out.read_text() + '{"id": "pair-11", "summ')
+    assert main(arguments) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert sorted(r["id"] for r in rows) == sorted(p.id for p in load_pairs(str(data)))
+    target = load_target(str(trained))
+    assert all(r["summary"] == target.text(r["ids"]) for r in rows)
+    assert json.loads((tmp_path / "pseudo.record.json").read_text())["made_now"] == 7
+
+
+def test_shards_are_a_partition(data):
+    """N shards together are everything, once; a wrong form is told."""
+    pairs = load_pairs(str(data))
+    parts = [shard_of(pairs, f"{k}/3") for k in range(3)]
+    assert sorted(p.id for part in parts for p in part) == sorted(p.id for p in pairs)
+    with pytest.raises(ValueError, match="K/N"):
+        shard_of(pairs, "3/3")
+
+
+def test_a_missing_pseudo_file_has_nothing_done(tmp_path):
+    """A fresh run starts from nothing."""
+    assert done_ids(tmp_path / "none.jsonl") == set()
+
+
+@pytest.fixture(scope="module")
+def evaluation(data, trained, tmp_path_factory) -> dict:
+    """evaluate over three articles with lookup at T = 0 and 1."""
+    out = tmp_path_factory.mktemp("evaluation") / "out.json"
+    arguments = ["evaluate", "--target", str(trained), "--data", str(data), "--articles", "3", "--drafters", "lookup"]
+    assert (
+        main([*arguments, "--gamma", "1,3", "--temperature", "0,1", "--max-new-tokens", "10", "--json", str(out)]) == 0
+    )
+    return json.loads(out.read_text())
+
+
+def test_evaluate_reports_every_figure_for_every_row(evaluation):
+    """One row per drafter, gamma, temperature, with every column and everything about the run beside."""
+    assert {"rouge1", "rouge2", "rougeL"} <= set(evaluation["target"])
+    assert [(r["gamma"], r["temperature"]) for r in evaluation["rows"]] == [(1, 0), (1, 1), (3, 0), (3, 1)]
+    wanted = {
+        "drafter", "gamma", "temperature", "mean_beta", "accepted_tested", "accepted_drafted", "tau", "c",
+        "predicted_speedup", "measured_speedup", "overhead_share",
+    }  # fmt: skip
+    for row in evaluation["rows"]:
+        assert wanted <= set(row)
+        assert 1 <= row["tau"] <= row["gamma"] + 1
+        assert row["speedup_interval"][0] <= row["measured_speedup"] <= row["speedup_interval"][1]
+    assert evaluation["greedy_mismatches"] == 0
+    assert {"commit", "versions", "arguments", "data", "machine"} <= set(evaluation)
+
+
+def test_greedy_acceptance_figures_agree(evaluation):
+    """At T = 0 beta is 0 or 1, so its mean is accepted/tested."""
+    for row in evaluation["rows"]:
+        if row["temperature"] == 0:
+            assert row["mean_beta"] == row["accepted_tested"]
+
+
+def test_the_table_is_written_between_its_marks(evaluation, tmp_path):
+    """README keeps what is around the marks; a file without marks is refused."""
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmark:begin -->\nold\n<!-- benchmark:end -->\nafter\n")
+    update_readme(evaluation, readme)
+    text = readme.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert benchmark_table(evaluation) in text
+    assert "old" not in text
+    readme.write_text("nothing")
+    with pytest.raises(ValueError, match="benchmark:begin"):
+        update_readme(evaluation, readme)
+
+
+def test_wrong_numbers_are_told(capsys, trained, data):
+    """--gamma a,b ends in a sentence and status 2."""
+    assert main(["evaluate", "--target", str(trained), "--data", str(data), "--gamma", "a,b"]) == 2
+    assert "--gamma must be numbers" in capsys.readouterr().err

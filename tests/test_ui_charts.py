@@ -1,0 +1,44 @@
+"""Plotly figures hold the numbers that they are given."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastllm.metrics import PositionRow
+from fastllm.ui.charts import acceptance_figure
+
+
+def test_bars_are_accepted_over_tested_with_counts():
+    """Heights in percent, counts on the bars and in the tooltips."""
+    bars = acceptance_figure([PositionRow(1, 10, 10, 8), PositionRow(2, 9, 8, 2)], gamma=4).data[0]
+    assert list(bars.x) == [1, 2]
+    assert list(bars.y) == pytest.approx([80, 25])
+    assert list(bars.text) == ["8/10", "2/8"]
+    assert bars.hovertext[1] == "Position 2: 2 accepted of 8 tested (25%); 9 drafted"
+
+
+def test_a_position_never_tested_has_no_bar():
+    """Drafted but never reached is unknown, not zero."""
+    bars = acceptance_figure([PositionRow(1, 5, 5, 0), PositionRow(2, 5, 0, 0)], gamma=2).data[0]
+    assert list(bars.x) == [1]
+    assert list(bars.y) == [0]
+
+
+@pytest.mark.parametrize("gamma", [1, 10])
+def test_the_axis_spans_the_whole_draft(gamma):
+    """All positions up to gamma are there, reached or not, and the percentages always run to 100."""
+    figure = acceptance_figure([PositionRow(1, 3, 3, 3)], gamma)
+    assert tuple(figure.layout.xaxis.range) == (0.5, gamma + 0.5)
+    assert figure.layout.yaxis.range[1] >= 100
+
+
+def test_without_a_tested_token_the_chart_says_so():
+    """An empty chart explains itself, a filled one has no such word."""
+    assert "no draft token" in acceptance_figure([], 4).layout.annotations[0].text
+    assert not acceptance_figure([PositionRow(1, 1, 1, 1)], 4).layout.annotations
+
+
+def test_the_background_is_transparent():
+    """The panel's own background shows, in light and in dark."""
+    layout = acceptance_figure([], 4).layout
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"

@@ -1,0 +1,246 @@
+"""Steps and figures to HTML: what is said of each token, and that nothing pasted becomes markup."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from fastllm.metrics import summarise
+from fastllm.trace import Article, DraftToken, Emitted, Step, Trace
+from fastllm.ui import render
+from fastllm.ui.theme import STATUSES
+
+EOS = 1
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "`${alert(1)}`",
+    "&lt;b&gt;",
+    "{{#each x}}",
+    "\u202egnp.exe",
+    "a\x00b\x1b[31m",
+]
+
+
+def draft(text: str, status: str, p: float = 0.02, q: float = 0.61, token: int = 9) -> DraftToken:
+    return DraftToken(token, text, status, p, q, beta=None if status == "ignored" else 0.5)
+
+
+def rejected_step(rejected: str = " Paris", emitted: str = " Lyon", index: int = 0, position: int = 0) -> Step:
+    tokens = (draft(" in", "accepted", 0.9, 0.8), draft(rejected, "rejected"), draft(" on", "ignored"))
+    return Step(index, position, tokens, Emitted(5, emitted, "resampled", 0.71), 0.001, 0.006, 0.001)
+
+
+def make_trace(*steps: Step, **changes) -> Trace:
+    trace = Trace("speculative", "mini", "lookup", 4, 0.0, 0, 1.0, 3, 0, 96, Article("", 10, 0), steps, "text", "eos")
+    return dataclasses.replace(trace, **changes)
+
+
+class Tags(HTMLParser):
+    """Every tag of a text with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def labels(html: str) -> list[str]:
+    return [attrs["aria-label"] for _, attrs in Tags(html).tags if "aria-label" in attrs]
+
+
+def test_a_rejection_reads_as_a_sentence_that_names_its_replacement():
+    """The sentence that a screen reader and a tooltip give of a rejected token."""
+    step = rejected_step()
+    assert render.draft_sentence(step.draft[1], step.emitted, EOS) == "'Paris', rejected (p 0.02, q 0.61), replaced by 'Lyon'"
+    assert render.emitted_sentence(step, EOS) == "'Lyon', resampled by the target in place of 'Paris' (p 0.71)"
+
+
+def test_each_status_says_what_happened():
+    """Accepted gives p and q, ignored gives neither (p there follows a text that was not taken), bonus and target say why."""
+    accepted, _, ignored = rejected_step().draft
+    assert render.draft_sentence(accepted, None, EOS) == "'in', accepted (p 0.9, q 0.8)"
+    assert "not tested" in render.draft_sentence(ignored, None, EOS)
+    assert "0.02" not in render.draft_sentence(ignored, None, EOS)
+    bonus = Step(0, 0, (accepted,), Emitted(5, ".", "bonus", 1.0), 0, 0, 0)
+    assert render.emitted_sentence(bonus, EOS) == "'.', bonus token from the target (p 1): the whole draft was accepted"
+    alone = Step(0, 0, (), Emitted(5, " The", "target", 0.3), 0, 0, 0)
+    assert render.emitted_sentence(alone, EOS) == "'The', the target's own token (p 0.3): nothing was drafted here"
+
+
+def test_tooltip_and_label_of_every_token_agree_and_there_is_one_a_token():
+    """Sighted and unsighted visitors are told the same, of each token once."""
+    html = render.step_html(rejected_step(), EOS)
+    marked = [attrs for _, attrs in Tags(html).tags if attrs.get("role") == "listitem"]
+    assert len(marked) == 4
+    assert all(a["title"] == a["aria-label"] for a in marked)
+    assert [re.search(r"fl-tok fl-(\w+)", a["class"])[1] for a in marked] == ["accepted", "rejected", "ignored", "resampled"]
+
+
+def test_the_end_token_is_named_and_a_real_one_only():
+    """`</s>` is known by its id: a token that merely reads so is quoted like any other."""
+    end = render.step_html(Step(0, 0, (), Emitted(EOS, "</s>", "target", 1.0), 0, 0, 0), EOS)
+    fake = render.step_html(Step(0, 0, (), Emitted(77, "</s>", "target", 1.0), 0, 0, 0), EOS)
+    assert labels(end)[0].startswith("end of text,")
+    assert labels(fake)[0].startswith("'</s>',")
+    assert "</s>" not in fake
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_tokens_stay_text(text):
+    """Whatever a token holds, the page gets the tags and attributes it gets for a harmless one, and no control character."""
+    html = render.step_html(rejected_step(rejected=text, emitted=text), EOS)
+    harmless = render.step_html(rejected_step(), EOS)
+    shape = [(tag, set(attrs)) for tag, attrs in Tags(html).tags]
+    assert shape == [(tag, set(attrs)) for tag, attrs in Tags(harmless).tags]
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08\x1b]", html)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_sentences_and_words_stay_text(text):
+    """The same of notices, of the word count's excerpt, of the target's title and of the text of plain decoding."""
+    pairs = [
+        (render.notices_html([text]), render.notices_html(["x"])),
+        (render.count_html(5, 5, 5, text), render.count_html(5, 5, 5, "x")),
+        (render.header_html(text), render.header_html("x")),
+        (render.status_html(text), render.status_html("x")),
+        (
+            render.agreement_html(make_trace(temperature=1.0), make_trace(text=text)),
+            render.agreement_html(make_trace(temperature=1.0), make_trace(text="x")),
+        ),
+    ]
+    for html, harmless in pairs:
+        assert [t for t, _ in Tags(html).tags] == [t for t, _ in Tags(harmless).tags]
+
+
+def test_word_spaces_lie_outside_the_marks_and_pieces_join():
+    """' Lon' + 'don' read as London, and a line may break before it but not inside it."""
+    html = render.token_html(" Lon", "accepted", "x") + render.token_html("don", "accepted", "x")
+    assert re.sub("<[^>]*>", "", html) == " London"
+    assert render.visible("a\nb") == "a⏎b"
+    assert re.sub("<[^>]*>", "", render.token_html(" ", "accepted", "x")) == " ␣"
+
+
+def test_a_growing_stream_only_appends():
+    """The HTML of n steps is a prefix of that of n + 1 before the closing tag, so nothing shown is drawn again."""
+    steps = [rejected_step(index=i, position=2 * i) for i in range(4)]
+    fragments = [render.step_html(s, EOS) for s in steps]
+    close = "</div>"
+    shown = [render.stream_html(fragments[:n]).removesuffix(close) for n in range(5)]
+    assert all(after.startswith(before) and after != before for before, after in zip(shown, shown[1:], strict=False))
+    assert "fl-caret" in render.stream_html(fragments, running=True)
+    assert "fl-caret" not in render.stream_html(fragments)
+
+
+def test_the_legend_shows_every_status_with_its_own_glyph_and_meaning():
+    """All five statuses and the sixth, rare kind, none told by colour alone."""
+    html = render.legend_html()
+    assert [re.findall(r"fl-tok fl-(\w+)", html)] == [list(STATUSES)]
+    assert len({(s.glyph, s.shape) for s in STATUSES.values()}) == len(STATUSES) == 6
+    assert all(s.meaning.replace("'", "&#x27;") in html for s in STATUSES.values())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1, "1"), (0.5, "0.5"), (0.004, "under 0.01"), (1e-9, "under 0.01"), (0.9999, "over 0.99"), (0.987, "0.99")],
+)
+def test_probabilities_never_round_to_certainty(value, text):
+    """Only exactly 0 and 1 read as 0 and 1."""
+    assert render.probability(value) == text
+
+
+def test_figures_are_those_of_the_metrics():
+    """tau, accepted over tested, target calls and tokens per second, with the counts that they come from."""
+    trace = make_trace(rejected_step(), rejected_step(index=1, position=2))
+    text = re.sub("<[^>]*>", " ", render.figures_html(summarise(trace)))
+    assert "2.00" in text and "4 tokens / 2 calls" in text  # one accepted and one resampled in each of two calls
+    assert "50%" in text and "2 of 4 tested" in text
+    assert "plain decoding: 4" in text
+    assert "250" in text and "16 ms in all" in text
+
+
+def test_figures_before_the_first_step_and_without_a_draft_are_dashes():
+    """Nothing drafted is no acceptance of zero."""
+    assert render.figures_html(None).count("–") == 4
+    alone = make_trace(Step(0, 0, (), Emitted(5, " The", "target", 0.3), 0.0, 0.01, 0.0))
+    assert "<dd>–<small>0 of 0 tested; mean β –" in render.figures_html(summarise(alone))
+
+
+def plain_of(trace: Trace, seconds: float, **changes) -> Trace:
+    steps = tuple(Step(i, i, (), Emitted(t, " x", "target", 1.0), 0.0, seconds, 0.0) for i, t in enumerate(trace.tokens))
+    return dataclasses.replace(trace, mode="autoregressive", steps=steps, **changes)
+
+
+def test_identical_texts_are_certified_and_the_speedup_is_measured():
+    """Two tokens in 8 ms against two in 12 ms each: 3 times as fast, and the same text."""
+    trace = make_trace(rejected_step())
+    html = render.compare_html(trace, plain_of(trace, 0.012), finished=True)
+    assert "<b>3.00×</b>" in html
+    assert "Identical: all 2 tokens are the same" in html
+    assert "slower" not in html
+
+
+def test_a_slower_run_says_so():
+    """A speedup below one is told in words."""
+    trace = make_trace(rejected_step())
+    assert "slower" in render.compare_html(trace, plain_of(trace, 0.002), finished=True)
+
+
+def test_texts_that_differ_are_never_called_identical():
+    """The first differing token is named; one text being the start of the other counts as different."""
+    trace = make_trace(rejected_step())
+    other = make_trace(rejected_step())
+    plain = plain_of(trace, 0.01)
+    changed = dataclasses.replace(plain, steps=(plain.steps[0], dataclasses.replace(plain.steps[1], emitted=Emitted(8, " y", "target", 1.0))))
+    assert "differ from token 2 on" in render.agreement_html(other, changed)
+    shorter = dataclasses.replace(plain, steps=plain.steps[:1])
+    assert "differ from token 2 on" in render.agreement_html(other, shorter)
+    assert "Identical" not in render.agreement_html(other, shorter)
+
+
+def test_sampled_texts_are_not_compared_token_for_token():
+    """Above temperature 0 equal distributions are claimed, not equal texts, even where the texts are equal."""
+    trace = make_trace(rejected_step(), temperature=1.0)
+    html = render.agreement_html(trace, plain_of(trace, 0.01))
+    assert "same distribution" in html
+    assert "Identical" not in html
+
+
+def test_an_unfinished_comparison_gives_no_speedup_and_no_verdict():
+    """While plain decoding runs, its time is not yet that of the text."""
+    trace = make_trace(rejected_step())
+    html = render.compare_html(trace, plain_of(trace, 0.01), finished=False)
+    assert "×" not in html
+    assert "Identical" not in html
+
+
+def test_bars_share_one_scale():
+    """The slower run's bar is full, the other's in proportion to measured time."""
+    trace = make_trace(rejected_step())
+    widths = [
+        sum(float(w) for w in re.findall(r"width:([\d.]+)%", bar))
+        for bar in render.compare_html(trace, plain_of(trace, 0.016), finished=True).split('class="fl-race"')[1:]
+    ]
+    assert widths == pytest.approx([25, 100], abs=0.1)
+
+
+def test_the_word_count_says_what_is_not_read():
+    """A cut article is told by how much, a whole one that it is whole, and one over the limit by which limit."""
+    assert "reads all of it" in render.count_html(10, 14, 0)
+    cut = re.sub("<[^>]*>", "", render.count_html(300, 250, 1190, "of the harbour"))
+    assert cut == "300 words, 1,440 tokens. The target reads the first 250, up to … of the harbour; 1,190 are not read."
+    assert "100,000 characters" in render.count_html(9, 0, 0, too_long=100_000)
+
+
+def test_an_error_is_an_alert_and_a_remark_is_not():
+    """Screen readers interrupt for errors only; no sentence, no element."""
+    assert 'role="alert"' in render.notices_html(["no"], error=True)
+    assert 'role="alert"' not in render.notices_html(["hm"])
+    assert render.notices_html([]) == ""
