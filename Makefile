@@ -51,8 +51,10 @@ checkpoints: $(VENV)/.installed lmplz ## train everything in checkpoints/ again 
 	$(TRAIN) target --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet --text $(DATA)/news_text.parquet \
 		--state $(STATE)/target --out checkpoints/mini/target
 	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --limit 12000 --out $(STATE)/pseudo.jsonl
-	$(TRAIN) ngram --target mini --data $(DATA)/train.parquet --out checkpoints/mini/ngram-baseline
-	$(TRAIN) ngram --target mini --data $(DATA)/train.parquet --pseudo $(STATE)/pseudo.jsonl --out checkpoints/mini/ngram-distilled
+	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet \
+		--heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-baseline
+	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet --pseudo $(STATE)/pseudo.jsonl \
+		--mix-highlights 1 --heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-distilled
 	$(MAKE) manifest
 
 .PHONY: manifest

@@ -103,25 +103,24 @@ def test_a_sampled_run_repeats_with_its_seed_and_promises_no_equal_text(client, 
         ({"article": "  \n "}, "The article is empty: paste some text, or choose an example."),
         ({"article": "word " * 20_001}, "The article has 100,004 characters and the limit is 100,000"),
         ({"seed": None}, "Seed is empty: give a number."),
-        ({"drafter": "lstm"}, "There is no drafter"),
-        ({"drafter": "ngram@distilled"}, "No n-gram drafter has been trained for tiny"),
-        ({"drafter": "<b>x</b>"}, "&lt;b&gt;x&lt;/b&gt;"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_changes_nothing_else(client, article, changes, sentence):
     """An inline error; the summary and the stream of an earlier run are left as they are, and the article is no output."""
-    last = client.predict(**arguments(article, **changes))
+    last = client.predict(**arguments(article) | changes)
     assert sentence in last[NOTICES]
     assert 'role="alert"' in last[NOTICES]
     assert "fl-is-error" in last[STATUS]
     assert "Traceback" not in str(last)
-    if changes.get("drafter") is None:
-        assert isinstance(last[TEXT], dict) and "value" not in last[TEXT]
+    for kept in (STREAM, TEXT, FIGURES, COMPARE, CHART):
+        assert last[kept]["__type__"] == "update" and "value" not in last[kept]
 
 
-@pytest.mark.parametrize(("name", "value"), [("gamma", 99), ("temperature", -1), ("length", 100_000), ("seed", -5)])
-def test_a_number_out_of_range_is_refused_by_name(client, article, name, value):
-    """The controls cannot give such numbers; a script that does is told."""
+@pytest.mark.parametrize(
+    ("name", "value"), [("gamma", 99), ("temperature", -1), ("length", 100_000), ("seed", -5), ("drafter", "lstm")]
+)
+def test_a_value_that_no_control_gives_is_refused_by_name(client, article, name, value):
+    """A script that sends such a value is told which."""
     with pytest.raises(AppError, match=str(value)):
         client.predict(**arguments(article, **{name: value}))
 
@@ -179,12 +178,29 @@ def test_a_closed_run_leaves_the_model_free(tiny, article):
             await anext(run)
         await run.aclose()
 
-    async def stay() -> tuple:
-        return [frame async for frame in handlers.make_run(tiny)(*values.values(), handlers.Live())][-1]
-
     asyncio.run(leave())
     assert not models.MODEL.locked()
-    assert "Finished:" in asyncio.run(stay())[STATUS]
+    assert "Finished:" in last_frame(tiny, **arguments(article))[STATUS]
+
+
+def last_frame(tiny, live: handlers.Live | None = None, **values) -> tuple:
+    """The last frame of a run without a server."""
+    values.pop("api_name", None)
+
+    async def drive() -> tuple:
+        return [frame async for frame in handlers.make_run(tiny)(*values.values(), live or handlers.Live())][-1]
+
+    return asyncio.run(drive())
+
+
+@pytest.mark.parametrize("drafter", ["ngram@distilled", "lstm", "<b>x</b>", None])
+def test_a_drafter_that_does_not_load_is_told_in_its_own_sentence(tiny, article, drafter):
+    """A missing file or an unknown name: no silent fallback to another drafter, no markup."""
+    last = last_frame(tiny, **arguments(article, drafter=drafter))
+    assert "drafter" in last[NOTICES]
+    assert 'role="alert"' in last[NOTICES]
+    assert "<b>" not in last[NOTICES]
+    assert "fl-is-error" in last[STATUS]
 
 
 def test_a_fault_in_the_model_is_told_in_a_sentence(tiny, article, monkeypatch):
@@ -193,13 +209,7 @@ def test_a_fault_in_the_model_is_told_in_a_sentence(tiny, article, monkeypatch):
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr(models, "open_session", fail)
-    values = arguments(article)
-    values.pop("api_name")
-
-    async def drive() -> tuple:
-        return [frame async for frame in handlers.make_run(tiny)(*values.values(), handlers.Live())][-1]
-
-    last = asyncio.run(drive())
+    last = last_frame(tiny, **arguments(article))
     assert "still in the box" in last[NOTICES]
     assert "secret" not in str(last) and "Traceback" not in str(last)
 
@@ -228,11 +238,11 @@ def test_the_session_holds_nothing_that_was_pasted():
 
 
 def test_the_word_count_tells_how_much_is_read(tiny, article):
-    """A short article is read whole; of a long one the rest is counted; the sum is the number of its tokens."""
+    """A short article is read whole; of a long one the count is the session's own."""
     count = handlers.make_count(tiny)
-    assert "reads all of it" in count(article)
+    assert "reads all of it" in count(article[:100])
     long = (article + " ") * 20
-    first, rest = re.search(r"reads the first ([\d,]+).*; ([\d,]+) are not", plain(count(long))).groups()
+    first, rest = re.search(r"reads the first (\d+), .*; ([\d,]+) are not", plain(count(long))).groups()
     session = tiny.open(long.strip())
     assert (int(first), int(rest.replace(",", ""))) == (session.article.tokens, session.article.cut)
     assert "No words" in count("  ")

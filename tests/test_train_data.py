@@ -31,7 +31,10 @@ LONG = "The harbour of Port Ellery was closed on Tuesday after a ferry lost powe
         ("LONDON, England (CNN) -- A ferry sank.", "A ferry sank."),
         ("(CNN) -- A ferry sank.", "A ferry sank."),
         ("(CNN)A ferry sank.", "A ferry sank."),
-        ("A ferry\n\n sank  (CNN) -- there.", "A ferry sank (CNN) -- there."),
+        (
+            "A ferry\n\n sank in  the harbour of Port Ellery on Tuesday at noon, (CNN) -- it",
+            "A ferry sank in the harbour of Port Ellery on Tuesday at noon, (CNN) -- it",
+        ),
         ("A ferry sank, CNN said.", "A ferry sank, CNN said."),
     ],
 )

@@ -6,7 +6,7 @@ would have seen, and each process of a distributed run can compute its own share
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -61,7 +61,9 @@ def with_steps(stages: tuple[Stage, ...], spec: str | None, batch_size: int | No
     unknown = set(wanted) - {s.name for s in stages}
     if unknown:
         raise ValueError(f"--steps names {sorted(unknown)}; the stages are {[s.name for s in stages]}.")
-    return tuple(Stage(s.name, int(wanted.get(s.name, s.steps)), s.batch_size, s.mix, s.lr, s.lr_end) for s in stages)
+    return tuple(
+        replace(s, steps=int(wanted.get(s.name, s.steps)), batch_size=batch_size or s.batch_size) for s in stages
+    )
 
 
 def task_of(stage: Stage, step: int, seed: int) -> str:
