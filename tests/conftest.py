@@ -19,8 +19,7 @@ from train.tokenizer import train_tokenizer
 ARTICLE = (
     "A ferry carrying 214 passengers lost power on Tuesday in the harbour of Port Ellery, and two tugs towed it back "
     "to the quay. Nobody was hurt. The harbour master, Ines Calder, said that a fuel pump had failed. The ferry will "
-    "sail again on Friday, after divers have looked at the hull. Passengers were given soup and blankets by the crew of "
-    "a trawler."
+    "sail again on Friday, after divers have looked at the hull. Passengers were given soup by the crew of a trawler."
 )
 TEXTS = [
     ARTICLE,

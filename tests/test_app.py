@@ -74,7 +74,7 @@ def test_a_greedy_run_gives_the_targets_own_text(client, tiny, article):
     kept = [s for s in statuses(last[STREAM]) if s not in ("rejected", "ignored")]
     assert len(kept) == len(ids)
     calls = re.search(r"(\d+) target calls?;", last[STATUS])[1]
-    assert f"Target calls {calls} plain decoding: {len(ids)}" in plain(last[FIGURES])
+    assert f"Target calls {calls} plain decoding needs {len(ids)}" in plain(last[FIGURES])
     assert last[CHART]["type"] == "plotly"
     assert len(frames) > 1
 

@@ -162,7 +162,7 @@ def test_figures_are_those_of_the_metrics():
     text = re.sub("<[^>]*>", " ", render.figures_html(summarise(trace)))
     assert "2.00" in text and "4 tokens / 2 calls" in text  # one accepted and one resampled in each of two calls
     assert "50%" in text and "2 of 4 tested" in text
-    assert "plain decoding: 4" in text
+    assert "plain decoding needs 4" in text
     assert "250" in text and "16 ms in all" in text
 
 

@@ -153,7 +153,7 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
         checked = articles.check(article)
         settings = settings_of(target, gamma, temperature, top_p, seed, length)
         pace = min(max(float(pace or 0), 0.0), MAX_PACE)
-        yield _beginning(checked.notices)
+        yield _beginning(checked.notices, settings.gamma)
         loaded = await to_thread.run_sync(models.get_drafter, target, models.spec_of(str(drafter), int(n or 0)))
         session = await to_thread.run_sync(models.open_session, target, checked.text, loaded, settings)
 
@@ -191,17 +191,18 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
 def _failed(sentence: str) -> tuple:
     return Frame(
         notices=render.notices_html([sentence], error=True),
-        status=render.status_html("The run did not start or could not go on.", "error"),
+        status=render.status_html("No new run: what stands below was there before.", "error"),
     ).outputs()
 
 
-def _beginning(notices: tuple[str, ...]) -> tuple:
+def _beginning(notices: tuple[str, ...], gamma: int) -> tuple:
     return Frame(
         notices=render.notices_html(notices),
         status=render.status_html("The target reads the article, once for the whole run.", "running"),
         stream=render.stream_html([], running=True),
         text="",
         figures=render.figures_html(None),
+        chart=charts.acceptance_figure([], gamma),
         compare=render.compare_waiting_html("Plain decoding of the same article follows, timed the same way."),
     ).outputs()
 

@@ -60,8 +60,9 @@ def build(target: Target) -> gr.Blocks:
 
 
 def _html(value: str, elem_id: str | None = None) -> gr.HTML:
-    # The label is not shown; it names the value for those who use the page as an API.
-    return gr.HTML(value, label=elem_id, elem_id=elem_id, js_on_load=None, apply_default_css=False)
+    # The label is not shown; it names the value for those who use the page as an API. A small letter would make it a
+    # key of Gradio's own translations.
+    return gr.HTML(value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False)
 
 
 def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, gr.Button, gr.Button]:

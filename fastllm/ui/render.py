@@ -251,7 +251,7 @@ def figures_html(metrics: Metrics | None) -> str:
         tiles = [
             _tile("tau", f"{m.tau:.2f}", f"{plural(m.tokens, 'token')} / {plural(m.target_calls, 'call')}"),
             _tile("acceptance", percent(m.accepted_tested), f"{m.accepted} of {m.tested} tested; mean β {_beta(m)}"),
-            _tile("calls", f"{m.target_calls}", f"plain decoding: {m.tokens}"),
+            _tile("calls", f"{m.target_calls}", f"plain decoding needs {m.tokens}"),
             _tile("speed", f"{m.tokens_per_second:,.0f}" if m.tokens_per_second else "–", f"{seconds(m.seconds)} in all"),
         ]
     return f'<dl class="fl-tiles">{"".join(tiles)}</dl>'
