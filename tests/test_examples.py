@@ -8,6 +8,7 @@ import pytest
 
 from fastllm.ui.article import check, word_count
 from fastllm.ui.examples import load_examples
+from train.data import clean_article
 
 EXAMPLES = load_examples()
 
@@ -22,9 +23,10 @@ def test_there_are_examples_of_many_kinds():
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: e.topic)
 def test_an_example_is_a_news_article(example):
-    """250 to 450 words, with a dateline of the invented agency, and nothing that the page would remark upon."""
+    """250 to 450 words, without a dateline (training strips them), and nothing that the page would remark upon."""
     assert 250 <= word_count(example.text) <= 450
-    assert "(Ostrel Wire) -- " in example.text[:60]
+    assert "--" not in example.text[:60]
+    assert clean_article(example.text) == " ".join(example.text.split())
     assert check(example.text).notices == ()
     assert check(example.text).text == example.text
 

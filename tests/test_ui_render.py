@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -59,12 +60,15 @@ def labels(html: str) -> list[str]:
 def test_a_rejection_reads_as_a_sentence_that_names_its_replacement():
     """The sentence that a screen reader and a tooltip give of a rejected token."""
     step = rejected_step()
-    assert render.draft_sentence(step.draft[1], step.emitted, EOS) == "'Paris', rejected (p 0.02, q 0.61), replaced by 'Lyon'"
+    assert (
+        render.draft_sentence(step.draft[1], step.emitted, EOS)
+        == "'Paris', rejected (p 0.02, q 0.61), replaced by 'Lyon'"
+    )
     assert render.emitted_sentence(step, EOS) == "'Lyon', resampled by the target in place of 'Paris' (p 0.71)"
 
 
 def test_each_status_says_what_happened():
-    """Accepted gives p and q, ignored gives neither (p there follows a text that was not taken), bonus and target say why."""
+    """Accepted gives p and q, ignored neither (its p follows a text that was not taken), the others say why."""
     accepted, _, ignored = rejected_step().draft
     assert render.draft_sentence(accepted, None, EOS) == "'in', accepted (p 0.9, q 0.8)"
     assert "not tested" in render.draft_sentence(ignored, None, EOS)
@@ -81,7 +85,12 @@ def test_tooltip_and_label_of_every_token_agree_and_there_is_one_a_token():
     marked = [attrs for _, attrs in Tags(html).tags if attrs.get("role") == "listitem"]
     assert len(marked) == 4
     assert all(a["title"] == a["aria-label"] for a in marked)
-    assert [re.search(r"fl-tok fl-(\w+)", a["class"])[1] for a in marked] == ["accepted", "rejected", "ignored", "resampled"]
+    assert [re.search(r"fl-tok fl-(\w+)", a["class"])[1] for a in marked] == [
+        "accepted",
+        "rejected",
+        "ignored",
+        "resampled",
+    ]
 
 
 def test_the_end_token_is_named_and_a_real_one_only():
@@ -95,7 +104,7 @@ def test_the_end_token_is_named_and_a_real_one_only():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_tokens_stay_text(text):
-    """Whatever a token holds, the page gets the tags and attributes it gets for a harmless one, and no control character."""
+    """Whatever a token holds, the page gets the tags and attributes of a harmless one, and no control character."""
     html = render.step_html(rejected_step(rejected=text, emitted=text), EOS)
     harmless = render.step_html(rejected_step(), EOS)
     shape = [(tag, set(attrs)) for tag, attrs in Tags(html).tags]
@@ -129,14 +138,12 @@ def test_word_spaces_lie_outside_the_marks_and_pieces_join():
 
 
 def test_a_growing_stream_only_appends():
-    """The HTML of n steps is a prefix of that of n + 1 before the closing tag, so nothing shown is drawn again."""
+    """The HTML of n steps is a prefix of that of n + 1, so Gradio sends the new step alone."""
     steps = [rejected_step(index=i, position=2 * i) for i in range(4)]
     fragments = [render.step_html(s, EOS) for s in steps]
-    close = "</div>"
-    shown = [render.stream_html(fragments[:n]).removesuffix(close) for n in range(5)]
-    assert all(after.startswith(before) and after != before for before, after in zip(shown, shown[1:], strict=False))
-    assert "fl-caret" in render.stream_html(fragments, running=True)
-    assert "fl-caret" not in render.stream_html(fragments)
+    shown = [render.stream_html(fragments[:n]) for n in range(5)]
+    assert all(after.startswith(before) and after != before for before, after in itertools.pairwise(shown))
+    assert render.STREAM_TEMPLATE.count("${value}") == 1
 
 
 def test_the_legend_shows_every_status_with_its_own_glyph_and_meaning():
@@ -149,7 +156,15 @@ def test_the_legend_shows_every_status_with_its_own_glyph_and_meaning():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (1, "1"), (0.5, "0.5"), (0.004, "under 0.01"), (1e-9, "under 0.01"), (0.9999, "over 0.99"), (0.987, "0.99")],
+    [
+        (0, "0"),
+        (1, "1"),
+        (0.5, "0.5"),
+        (0.004, "under 0.01"),
+        (1e-9, "under 0.01"),
+        (0.9999, "over 0.99"),
+        (0.987, "0.99"),
+    ],
 )
 def test_probabilities_never_round_to_certainty(value, text):
     """Only exactly 0 and 1 read as 0 and 1."""
@@ -160,10 +175,13 @@ def test_figures_are_those_of_the_metrics():
     """tau, accepted over tested, target calls and tokens per second, with the counts that they come from."""
     trace = make_trace(rejected_step(), rejected_step(index=1, position=2))
     text = re.sub("<[^>]*>", " ", render.figures_html(summarise(trace)))
-    assert "2.00" in text and "4 tokens / 2 calls" in text  # one accepted and one resampled in each of two calls
-    assert "50%" in text and "2 of 4 tested" in text
+    assert "2.00" in text
+    assert "4 tokens / 2 calls" in text
+    assert "50%" in text
+    assert "2 of 4 tested" in text
     assert "plain decoding needs 4" in text
-    assert "250" in text and "16 ms in all" in text
+    assert "250" in text
+    assert "16 ms in all" in text
 
 
 def test_figures_before_the_first_step_and_without_a_draft_are_dashes():
@@ -174,7 +192,9 @@ def test_figures_before_the_first_step_and_without_a_draft_are_dashes():
 
 
 def plain_of(trace: Trace, seconds: float, **changes) -> Trace:
-    steps = tuple(Step(i, i, (), Emitted(t, " x", "target", 1.0), 0.0, seconds, 0.0) for i, t in enumerate(trace.tokens))
+    steps = tuple(
+        Step(i, i, (), Emitted(t, " x", "target", 1.0), 0.0, seconds, 0.0) for i, t in enumerate(trace.tokens)
+    )
     return dataclasses.replace(trace, mode="autoregressive", steps=steps, **changes)
 
 
@@ -198,7 +218,9 @@ def test_texts_that_differ_are_never_called_identical():
     trace = make_trace(rejected_step())
     other = make_trace(rejected_step())
     plain = plain_of(trace, 0.01)
-    changed = dataclasses.replace(plain, steps=(plain.steps[0], dataclasses.replace(plain.steps[1], emitted=Emitted(8, " y", "target", 1.0))))
+    changed = dataclasses.replace(
+        plain, steps=(plain.steps[0], dataclasses.replace(plain.steps[1], emitted=Emitted(8, " y", "target", 1.0)))
+    )
     assert "differ from token 2 on" in render.agreement_html(other, changed)
     shorter = dataclasses.replace(plain, steps=plain.steps[:1])
     assert "differ from token 2 on" in render.agreement_html(other, shorter)

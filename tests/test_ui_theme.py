@@ -13,8 +13,12 @@ from fastllm.ui.theme import STATUSES, STYLE_SHEET, SURFACES, TINT, css
 # Machado, Oliveira and Fernandes (2009), severity 1.
 VISION = {
     "normal": np.eye(3),
-    "deuteranope": np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]),
-    "protanope": np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    "deuteranope": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]]
+    ),
+    "protanope": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
 }
 
 
@@ -31,9 +35,7 @@ def contrast(a: str, b: str) -> float:
 
 def tint(colour: str, ground: str) -> str:
     """`colour` mixed into `ground` as style.css does, in sRGB."""
-    parts = [
-        round(TINT * int(colour[i : i + 2], 16) + (1 - TINT) * int(ground[i : i + 2], 16)) for i in (1, 3, 5)
-    ]
+    parts = [round(TINT * int(colour[i : i + 2], 16) + (1 - TINT) * int(ground[i : i + 2], 16)) for i in (1, 3, 5)]
     return "#" + "".join(f"{p:02x}" for p in parts)
 
 
@@ -47,7 +49,7 @@ def lab(rgb: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("dark", [0, 1])
 def test_text_has_enough_contrast(dark):
-    """4.5:1 for every status on the panel and on its own tint, for a bonus's text on its fill, and for all other text."""
+    """4.5:1 for every status on the panel and on its own tint (a bonus is the panel's colour on its own), and more."""
     surface = {name: pair[dark] for name, pair in SURFACES.items()}
     for status in STATUSES.values():
         colour = status.dark if dark else status.light
@@ -62,16 +64,18 @@ def test_text_has_enough_contrast(dark):
 @pytest.mark.parametrize("vision", VISION)
 @pytest.mark.parametrize("dark", [0, 1])
 def test_the_five_statuses_differ_for_colour_blind_viewers(vision, dark):
-    """At least 14 in CIELAB between any two of the five, as seen with each kind of vision (about 2 is just noticeable)."""
+    """At least 14 in CIELAB between any two of the five for each kind of vision (about 2 is just noticeable)."""
     seen = {
-        s.name: lab(VISION[vision] @ linear(s.dark if dark else s.light)) for s in STATUSES.values() if s.name != "target"
+        s.name: lab(VISION[vision] @ linear(s.dark if dark else s.light))
+        for s in STATUSES.values()
+        if s.name != "target"
     }
     distances = {(a, b): float(np.linalg.norm(seen[a] - seen[b])) for a, b in itertools.combinations(seen, 2)}
     assert min(distances.values()) >= 14, min(distances, key=distances.get)
 
 
 def test_the_style_sheet_knows_every_status_and_no_colour_of_its_own():
-    """Each status has a rule, every variable that is used is emitted for light and for dark, and no colour stands in it."""
+    """Each status has a rule, every variable in use is emitted for light and dark, and no colour stands in it."""
     sheet = STYLE_SHEET.read_text(encoding="utf-8")
     for name in STATUSES:
         assert re.search(rf"\.fl-{name} {{", sheet), name

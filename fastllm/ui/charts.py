@@ -25,6 +25,9 @@ def acceptance_figure(rows: Sequence[PositionRow], gamma: int) -> go.Figure:
             y=[100 * r.rate for r in tested],
             text=[f"{r.accepted}/{r.tested}" for r in tested],
             textposition="outside",
+            constraintext="none",
+            textangle=0,
+            textfont={"size": 11},
             cliponaxis=False,
             hovertext=hover,
             hoverinfo="text",
@@ -40,11 +43,27 @@ def acceptance_figure(rows: Sequence[PositionRow], gamma: int) -> go.Figure:
         font={"family": "system-ui, sans-serif", "size": 12, "color": muted},
         showlegend=False,
         dragmode=False,
-        xaxis={**axis, "title": {"text": "position in the draft", "standoff": 6}, "range": [0.5, gamma + 0.5], "dtick": 1},
-        yaxis={**axis, "title": {"text": "accepted, %", "standoff": 4}, "range": [0, 108], "tickvals": [0, 25, 50, 75, 100]},
+        xaxis={
+            **axis,
+            "title": {"text": "position in the draft", "standoff": 6},
+            "range": [0.5, gamma + 0.5],
+            "dtick": 1,
+        },
+        yaxis={
+            **axis,
+            "title": {"text": "accepted, %", "standoff": 4},
+            "range": [0, 108],
+            "tickvals": [0, 25, 50, 75, 100],
+        },
     )
     if not tested:
         figure.add_annotation(
-            text="no draft token tested yet", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, font={"color": muted}
+            text="no draft token tested yet",
+            showarrow=False,
+            xref="paper",
+            yref="paper",
+            x=0.5,
+            y=0.5,
+            font={"color": muted},
         )
     return figure

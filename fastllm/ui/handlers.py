@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import gradio as gr
@@ -97,7 +98,7 @@ class Show:
         return Frame(
             notices=self.notices,
             status=render.status_html(status, state),
-            stream=render.stream_html(self._fragments, running=state == "running"),
+            stream=render.stream_html(self._fragments),
             text=trace.text,
             figures=render.figures_html(summarise(trace)),
             compare=compare,
@@ -138,14 +139,19 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
         Yields frames: notices, status, stream (HTML), summary text, figures (HTML), comparison (HTML), chart.
         """
         try:
-            async for frame in _run(article, drafter, n, gamma, temperature, top_p, seed, length, pace, live):
-                yield frame
+            # Closed at once when the visitor leaves, not whenever the garbage collector comes by.
+            async with aclosing(
+                _run(article, drafter, n, gamma, temperature, top_p, seed, length, pace, live)
+            ) as frames:
+                async for frame in frames:
+                    yield frame
         except ValueError as error:
-            yield _failed(str(error))
+            yield _failed(str(error), "No new run.")
         except Exception:
             # The article stays out of the log: only the traceback goes there.
             log.exception("a run failed")
-            yield _failed("The run failed inside the model. The article is still in the box: try it again, or a shorter one.")
+            sentence = "The run failed inside the model. The article is still in the box: try again, or a shorter one."
+            yield _failed(sentence, "Failed.")
         finally:
             live.stop = False
 
@@ -153,8 +159,8 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
         checked = articles.check(article)
         settings = settings_of(target, gamma, temperature, top_p, seed, length)
         pace = min(max(float(pace or 0), 0.0), MAX_PACE)
-        yield _beginning(checked.notices, settings.gamma)
         loaded = await to_thread.run_sync(models.get_drafter, target, models.spec_of(str(drafter), int(n or 0)))
+        yield _beginning(checked.notices, settings.gamma)
         session = await to_thread.run_sync(models.open_session, target, checked.text, loaded, settings)
 
         show = Show(session, loaded, settings, checked.notices)
@@ -170,10 +176,6 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
                 if pace or i == len(batch) - 1:
                     yield show.frame(_running(show.trace), "running", waiting)
             await asyncio.sleep(DRAIN)
-        if live.stop:
-            text = render.compare_waiting_html("Stopped: there is no plain decoding to compare with.")
-            yield show.frame(_stopped(show.trace), "stopped", text, ended=True)
-            return
 
         steps = autoregressive(session, settings)
         while not live.stop and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
@@ -181,17 +183,22 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
             status = f"Now plain decoding of the same article, to compare: {len(show.plain.tokens)} tokens."
             yield show.frame(status, "running", render.compare_html(show.trace, show.plain, finished=False))
             await asyncio.sleep(DRAIN)
-        status, state = (_stopped(show.trace), "stopped") if live.stop else (_done(show.trace, session, settings), "done")
-        compare = render.compare_html(show.trace, show.plain, finished=not live.stop)
-        yield show.frame(status, state, compare, ended=True)
+        if live.stop:
+            text = render.compare_waiting_html(
+                "Stopped before plain decoding was done: there is nothing to compare with."
+            )
+            yield show.frame(_stopped(show.trace), "stopped", text, ended=True)
+            return
+        compare = render.compare_html(show.trace, show.plain, finished=True)
+        yield show.frame(_done(show.trace, session), "done", compare, ended=True)
 
     return run
 
 
-def _failed(sentence: str) -> tuple:
+def _failed(sentence: str, status: str) -> tuple:
     return Frame(
         notices=render.notices_html([sentence], error=True),
-        status=render.status_html("No new run: what stands below was there before.", "error"),
+        status=render.status_html(status, "error"),
     ).outputs()
 
 
@@ -199,7 +206,7 @@ def _beginning(notices: tuple[str, ...], gamma: int) -> tuple:
     return Frame(
         notices=render.notices_html(notices),
         status=render.status_html("The target reads the article, once for the whole run.", "running"),
-        stream=render.stream_html([], running=True),
+        stream=render.stream_html([]),
         text="",
         figures=render.figures_html(None),
         chart=charts.acceptance_figure([], gamma),
@@ -220,7 +227,7 @@ def _stopped(trace: Trace) -> str:
     return f"Stopped: {_tokens_in_calls(trace)}."
 
 
-def _done(trace: Trace, session: TargetSession, settings: Settings) -> str:
+def _done(trace: Trace, session: TargetSession) -> str:
     ended = "eos" if trace.tokens and trace.tokens[-1] == session.target.eos_id else "length"
     return f"Finished: {_tokens_in_calls(trace)}; {_ENDINGS[ended]}."
 

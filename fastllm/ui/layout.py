@@ -15,7 +15,9 @@ QUEUE_SIZE = 64
 GAMMA, ORDER, PACE = 4, 3, 0.15
 _TOGGLE_DARK = "() => { document.body.classList.toggle('dark'); }"
 # On a phone the stream lies far below the button.
-_SHOW_STREAM = "() => { if (innerWidth <= 720) document.querySelector('#status').scrollIntoView({behavior: 'smooth'}); }"
+_SHOW_STREAM = (
+    "() => { if (innerWidth <= 720) document.querySelector('#status').scrollIntoView({behavior: 'smooth'}); }"
+)
 
 
 def build(target: Target) -> gr.Blocks:
@@ -34,7 +36,7 @@ def build(target: Target) -> gr.Blocks:
         with gr.Row(elem_classes="fl-more"):
             with gr.Accordion("How speculative decoding works", open=False):
                 _html(render.how_html())
-            with gr.Accordion("What the figures mean", open=False):
+            with gr.Accordion("What the figures and settings mean", open=False):
                 _html(render.glossary_html())
 
         article, drafter, n, *_ = inputs
@@ -43,7 +45,12 @@ def build(target: Target) -> gr.Blocks:
         has_order = {c.key: c.has_order for c in models.menu(target)}
         drafter.change(lambda key: gr.update(visible=has_order.get(key, False)), drafter, n, **hidden)
         gr.on(
-            [article.change, page.load], handlers.make_count(target), article, count, trigger_mode="always_last", **hidden
+            [article.change, page.load],
+            handlers.make_count(target),
+            article,
+            count,
+            trigger_mode="always_last",
+            **hidden,
         )
         run_button.click(None, js=_SHOW_STREAM, **hidden)
         run_button.click(handlers.begin, live, [run_button, stop_button], **hidden).then(
@@ -59,10 +66,12 @@ def build(target: Target) -> gr.Blocks:
     return page.queue(max_size=QUEUE_SIZE)
 
 
-def _html(value: str, elem_id: str | None = None) -> gr.HTML:
+def _html(value: str, elem_id: str | None = None, **kwargs) -> gr.HTML:
     # The label is not shown; it names the value for those who use the page as an API. A small letter would make it a
     # key of Gradio's own translations.
-    return gr.HTML(value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False)
+    return gr.HTML(
+        value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False, **kwargs
+    )
 
 
 def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, gr.Button, gr.Button]:
@@ -90,21 +99,39 @@ def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, g
     )
     with gr.Row(elem_classes="fl-controls"):
         drafter = gr.Dropdown(
-            [(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter", elem_id="drafter", scale=3, min_width=180
+            [(c.title, c.key) for c in menu],
+            value=menu[0].key,
+            label="Drafter",
+            elem_id="drafter",
+            scale=3,
+            min_width=180,
         )
         n = gr.Slider(
-            1, 5, ORDER, label="N", visible=menu[0].has_order, elem_id="n", scale=2, min_width=130, step=1, buttons=[]
+            1,
+            5,
+            ORDER,
+            label="Order N",
+            visible=menu[0].has_order,
+            elem_id="n",
+            scale=2,
+            min_width=130,
+            step=1,
+            buttons=[],
         )
     with gr.Row(elem_classes="fl-controls"):
         gamma = gr.Slider(1, 10, GAMMA, step=1, label="Draft length γ", elem_id="gamma", min_width=130, buttons=[])
-        temperature = gr.Slider(0, 1.5, 0, step=0.1, label="Temperature", elem_id="temperature", min_width=130, buttons=[])
+        temperature = gr.Slider(
+            0, 1.5, 0, step=0.1, label="Temperature", elem_id="temperature", min_width=130, buttons=[]
+        )
     with gr.Row(elem_classes="fl-controls"):
         top_p = gr.Slider(0.1, 1, 1, step=0.05, label="Top-p", elem_id="top-p", min_width=130, buttons=[])
         length = gr.Slider(
             8, 192, preset.max_new_tokens, step=1, label="Length limit", elem_id="length", min_width=130, buttons=[]
         )
     with gr.Row(elem_classes="fl-controls"):
-        pace = gr.Slider(0, handlers.MAX_PACE, PACE, step=0.05, label="Pause, s a step", elem_id="pace", min_width=130, buttons=[])
+        pace = gr.Slider(
+            0, handlers.MAX_PACE, PACE, step=0.05, label="Pause (s)", elem_id="pace", min_width=130, buttons=[]
+        )
         seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed", min_width=130)
     with gr.Row(elem_classes="fl-buttons"):
         run_button = gr.Button("Run", variant="primary", elem_id="run", scale=3, min_width=120)
@@ -117,19 +144,25 @@ def _results() -> list[gr.components.Component]:
     notices = _html("", elem_id="notices")
     with gr.Column(elem_classes="fl-panel fl-stream-panel"):
         status = _html(render.status_html("Ready."), elem_id="status")
-        stream = _html(render.intro_html(), elem_id="stream")
+        stream = _html("", elem_id="stream", html_template=render.STREAM_TEMPLATE)
+        # style.css hides it once a run has begun.
+        _html(render.intro_html(), elem_id="intro")
         _html(render.legend_html(), elem_id="legend")
     figures = _html(render.figures_html(None), elem_id="figures")
     with gr.Row(elem_classes="fl-lower"):
         with gr.Column(scale=6, min_width=300):
             text = gr.Textbox(
-                label="Summary", lines=3, max_lines=6, interactive=False, buttons=["copy"], elem_id="summary", autoscroll=False
+                label="Summary",
+                lines=3,
+                max_lines=5,
+                interactive=False,
+                buttons=["copy"],
+                elem_id="summary",
+                autoscroll=False,
             )
             with gr.Column(elem_classes="fl-panel"):
                 compare = _html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
         with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
             _html(render.chart_title_html())
-            chart = gr.Plot(
-                charts.acceptance_figure([], GAMMA), show_label=False, container=False, elem_id="chart"
-            )
+            chart = gr.Plot(charts.acceptance_figure([], GAMMA), show_label=False, container=False, elem_id="chart")
     return [notices, status, stream, text, figures, compare, chart]

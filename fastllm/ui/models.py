@@ -51,7 +51,7 @@ class Choice:
     has_order: bool
 
 
-_VARIANTS = {"distilled": "N-gram, from the target's own summaries", "baseline": "N-gram, from reference summaries"}
+_VARIANTS = {"distilled": "N-gram (distilled)", "baseline": "N-gram (baseline)"}
 
 
 def choices(infos: list[DrafterInfo]) -> list[Choice]:

@@ -16,7 +16,7 @@ from fastllm.ui.theme import STATUSES
 END_OF_TEXT = "end of text"
 COMPARE_EMPTY = "After each run the target decodes the same article without a drafter, and both are timed."
 
-# Name and one sentence. Shown as tooltips and under "What the figures mean".
+# Name and one sentence. Shown as tooltips and under "What the figures and settings mean".
 GLOSSARY: dict[str, tuple[str, str]] = {
     "tau": (
         "Tokens per target call (τ)",
@@ -24,12 +24,12 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "acceptance": (
         "Acceptance (accepted / tested)",
-        "Of the draft tokens that the target judged, the share it kept; ignored tokens were never judged and do not count.",
+        "Of the draft tokens that the target judged, the share it kept; ignored tokens were not judged.",
     ),
     "beta": (
         "Mean β",
-        "The chance of acceptance averaged over all tested positions, the sum of min(p, q) at each; it varies less than "
-        "accepted / tested.",
+        "The chance of acceptance, the sum of min(p, q), averaged over the tested positions; it varies less between "
+        "runs than accepted / tested.",
     ),
     "calls": (
         "Target calls",
@@ -42,15 +42,31 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "speedup": (
         "Measured speedup",
-        "Seconds a token of plain decoding over seconds a token of speculative decoding: same target, same article, same "
+        "Seconds a token of plain decoding over seconds a token of speculative decoding: same target, article and "
         "cached code, one after the other on this machine just now.",
     ),
     "p and q": (
         "p and q",
-        "p is the target's probability for a token and q the drafter's, both after temperature and top-p; at temperature "
-        "0 each is 1 for the model's first choice and 0 for the rest.",
+        "p is the target's probability for a token and q the drafter's, both after temperature and top-p; at "
+        "temperature 0 each is 1 for the model's first choice and 0 for the rest.",
+    ),
+    "n-gram": (
+        "N-gram: distilled, baseline",
+        "A drafter that knows how often each token followed the N - 1 before it: in the target's own summaries "
+        "(distilled) or in summaries by journalists (baseline).",
+    ),
+    "lookup": (
+        "Lookup",
+        "A drafter without a model: it copies what followed the same last tokens in the article, and is certain of it "
+        "(q = 1).",
     ),
     "gamma": ("γ, the draft length", "How many tokens the drafter proposes before each call of the target."),
+    "temperature": (
+        "Temperature, top-p, seed",
+        "0 always takes the most probable token (greedy); above it tokens are drawn, from the most probable ones that "
+        "together reach top-p, and the seed makes the draws repeatable.",
+    ),
+    "pause": ("Pause", "How long each step is shown before the next; it slows the display and enters no timing."),
 }
 
 
@@ -135,10 +151,13 @@ def step_html(step: Step, eos_id: int) -> str:
     return "".join(parts)
 
 
-def stream_html(fragments: Sequence[str], running: bool = False) -> str:
+# Around the stream's fragments; the value itself only ever grows at its end, so that Gradio sends what is new.
+STREAM_TEMPLATE = '<div class="fl-stream" role="list" aria-label="Draft and summary tokens">${value}</div>'
+
+
+def stream_html(fragments: Sequence[str]) -> str:
     """The stream from the fragments of its steps."""
-    caret = '<span class="fl-caret" aria-hidden="true"></span>' if running else ""
-    return f'<div class="fl-stream" role="list" aria-label="Draft and summary tokens">{"".join(fragments)}{caret}</div>'
+    return "".join(fragments)
 
 
 def legend_html() -> str:
@@ -147,7 +166,8 @@ def legend_html() -> str:
         f'<li><span class="fl-tok fl-{s.name}">{_mark(s.glyph)}{s.name}</span> <small>{escape(s.meaning)}</small></li>'
         for s in STATUSES.values()
     )
-    return f'<ul class="fl-legend" aria-label="Legend">{items}</ul>'
+    hint = "Each number is a target call; point at a token to read its p and q."
+    return f'<ul class="fl-legend" aria-label="Legend">{items}</ul><p class="fl-hint">{hint}</p>'
 
 
 def _sample(*tokens: tuple[str, str]) -> str:
@@ -165,8 +185,8 @@ def intro_html() -> str:
 <li><b>The drafter guesses.</b> A tiny model proposes a few tokens at once; guessing costs almost nothing.{guess}</li>
 <li><b>The target checks.</b> The large model scores all of them in a single call, about as dear as writing one
 token. It keeps each with chance min(1, p/q), up to the first refusal.{_sample(*judged)}</li>
-<li><b>The target adds one.</b> A refused token is replaced by the target's own, and what followed is dropped; if none was
-refused, the target adds one more for free.{_sample(*judged[:3], ("ferry", "resampled"))}</li>
+<li><b>The target adds one.</b> A refused token is replaced by the target's own, and what followed is dropped; if none
+was refused, the target adds one more for free.{_sample(*judged[:3], ("ferry", "resampled"))}</li>
 </ol><p class="fl-intro-end">The text stays exactly what the target alone would have written. Press <b>Run</b>.</p>"""
 
 
@@ -177,24 +197,24 @@ def how_html() -> str:
 model, whose time goes mostly into moving its weights. Scoring five given tokens in one pass takes hardly longer than
 writing one. Speculative decoding (Leviathan et al. 2023; Chen et al. 2023) lives on this difference.</p>
 <ol>
-<li>A <b>drafter</b>, cheap enough to be nearly free, proposes γ tokens. Here it is a count of word sequences (n-gram) or a
-search that copies from the article (lookup).</li>
-<li>The <b>target</b> reads the draft in one pass and gives, at each position, its own distribution p over the next token;
-the drafter drew its token from its own distribution q.</li>
-<li>Each draft token is <b>accepted</b> with chance min(1, p/q). The first <b>rejected</b> one ends the draft: those after it
-are <b>ignored</b>, and the target's token, <b>resampled</b> from what p has more of than q, takes its place. If all are
-accepted, the target's pass has already paid for one <b>bonus</b> token.</li>
+<li>A <b>drafter</b>, cheap enough to be nearly free, proposes γ tokens: here from counts of word sequences (n-gram) or
+by copying from the article (lookup).</li>
+<li>The <b>target</b> reads the draft in one pass and gives, at each position, its own distribution p over the next
+token; the drafter drew its token from its own distribution q.</li>
+<li>Each draft token is <b>accepted</b> with chance min(1, p/q). The first <b>rejected</b> one ends the draft: those
+after it are <b>ignored</b>, and the target's token, <b>resampled</b> from what p has more of than q, takes its place.
+If all are accepted, the target's pass has already paid for one <b>bonus</b> token.</li>
 </ol>
-<p>The rule makes the result follow p exactly: at temperature 0 the text is, token for token, what the target writes alone;
-above 0 it has the same distribution. Only the time changes. More accepted tokens save target calls, but a long draft
-costs drafting time and a wider pass, so a larger γ can be slower.</p></div>"""
+<p>The rule makes the result follow p exactly: at temperature 0 the text is, token for token, what the target writes
+alone; above 0 it has the same distribution. Only the time changes. More accepted tokens save target calls, but a long
+draft costs drafting time and a wider pass, so a larger γ can be slower.</p></div>"""
 
 
 def header_html(target_title: str) -> str:
     """Name, one sentence, the target."""
     return (
-        '<div class="fl-title"><h1>FastLLM</h1><p>A small drafter guesses ahead; a large target keeps what it would have '
-        f'written itself. <span class="fl-target-name">Target: {escape(target_title)}</span></p></div>'
+        '<div class="fl-title"><h1>FastLLM</h1><p>A small drafter guesses ahead; a large target keeps what it would '
+        f'have written itself. <span class="fl-target-name">Target: {escape(target_title)}</span></p></div>'
     )
 
 
@@ -220,7 +240,8 @@ def notices_html(notices: Sequence[str], error: bool = False) -> str:
     if not notices:
         return ""
     kind, role = ("error", "alert") if error else ("note", "note")
-    return "".join(f'<p class="fl-notice fl-{kind}" role="{role}">{escape(visible(n))}</p>' for n in notices)
+    sentences = "".join(f"<p>{escape(visible(n))}</p>" for n in notices)
+    return f'<div class="fl-notice fl-{kind}" role="{role}">{sentences}</div>'
 
 
 def _tile(key: str, value: str, below: str) -> str:
@@ -252,7 +273,9 @@ def figures_html(metrics: Metrics | None) -> str:
             _tile("tau", f"{m.tau:.2f}", f"{plural(m.tokens, 'token')} / {plural(m.target_calls, 'call')}"),
             _tile("acceptance", percent(m.accepted_tested), f"{m.accepted} of {m.tested} tested; mean β {_beta(m)}"),
             _tile("calls", f"{m.target_calls}", f"plain decoding needs {m.tokens}"),
-            _tile("speed", f"{m.tokens_per_second:,.0f}" if m.tokens_per_second else "–", f"{seconds(m.seconds)} in all"),
+            _tile(
+                "speed", f"{m.tokens_per_second:,.0f}" if m.tokens_per_second else "–", f"{seconds(m.seconds)} in all"
+            ),
         ]
     return f'<dl class="fl-tiles">{"".join(tiles)}</dl>'
 
@@ -274,7 +297,7 @@ def _bar(name: str, m: Metrics, longest: float) -> str:
         for kind, s in parts
         if s > 0 and longest > 0
     )
-    each = f"{m.seconds / m.tokens * 1e3:.1f} ms a token" if m.tokens else ""
+    each = f"{m.seconds / m.tokens * 1e3:.3g} ms a token" if m.tokens else ""
     shares = ", ".join(f"{kind} {seconds(s)}" for kind, s in parts if s > 0)
     label = escape(f"{name}: {seconds(m.seconds)}; {shares}", quote=True)
     return (
@@ -293,34 +316,27 @@ def compare_html(speculative: Trace, plain: Trace, finished: bool) -> str:
     speedup = measured_speedup(speculative, plain) if finished else None
     explanation = escape(GLOSSARY["speedup"][1], quote=True)
     value = "…" if speedup is None else f"{speedup:.2f}×"
-    slower = " (slower: drafting cost more than it saved)" if speedup is not None and speedup < 1 else ""
+    slower = ": slower than plain decoding" if speedup is not None and speedup < 1 else ""
     head = f'<p class="fl-speedup" title="{explanation}"><b>{value}</b> measured speedup{slower}</p>'
     return f'<div class="fl-compare">{head}{bars}{key}{agreement_html(speculative, plain) if finished else ""}</div>'
 
 
 def agreement_html(speculative: Trace, plain: Trace) -> str:
     """Whether both texts are the same (greedy), or why they need not be (sampling)."""
+    other = f"<details><summary>The text of plain decoding</summary>{escape(visible(plain.text))}</details>"
     if speculative.temperature > 0:
-        text = (
-            "Sampled: both texts follow the same distribution, but two samples of it differ. "
-            "The speedup is per token, as their lengths differ."
-        )
-        return (
-            f'<p class="fl-same fl-sampled"><i aria-hidden="true">≈</i>{text}</p><details><summary>The text of plain '
-            f"decoding</summary>{escape(visible(plain.text))}</details>"
-        )
+        text = "Sampled: both texts follow the same distribution, but two samples of it differ. "
+        return _verdict("sampled", "≈", text + "The speedup is per token, as their lengths differ.") + other
     ours, theirs = speculative.tokens, plain.tokens
     if ours == theirs:
-        n = plural(len(ours), "token")
-        return (
-            f'<p class="fl-same fl-identical"><i aria-hidden="true">✓</i>Identical: all {n} are the same in both texts.</p>'
-        )
+        return _verdict("identical", "✓", f"Identical: all {plural(len(ours), 'token')} are the same in both texts.")
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
-    return (
-        f'<p class="fl-same fl-different"><i aria-hidden="true">✗</i>The texts differ from token {at + 1} on. In float32 '
-        "this would be a fault; in bfloat16 two tokens can tie.</p><details><summary>The text of plain decoding</summary>"
-        f"{escape(visible(plain.text))}</details>"
-    )
+    text = f"The texts differ from token {at + 1} on. In float32 this would be a fault; in bfloat16 two tokens can tie."
+    return _verdict("different", "✗", text) + other
+
+
+def _verdict(kind: str, glyph: str, text: str) -> str:
+    return f'<p class="fl-same fl-{kind}"><i aria-hidden="true">{glyph}</i>{escape(text)}</p>'
 
 
 def compare_waiting_html(text: str) -> str:
