@@ -81,13 +81,13 @@ def test_a_greedy_run_gives_the_targets_own_text(client, tiny, article):
 
 
 def test_a_paced_run_shows_every_step_and_the_pace_is_in_no_timing(client, article):
-    """One more target call a frame; half a second of pauses leaves the measured time a small part of it."""
-    frames = [f for f in client.submit(**arguments(article, pace=0.1)) if "Speculative decoding" in f[STATUS]]
+    """One more target call a frame; the measured time stays under half of the pauses alone."""
+    frames = [f for f in client.submit(**arguments(article, pace=0.6, length=8)) if "Speculative decoding" in f[STATUS]]
     calls = [int(re.search(r"in (\d+) target", f[STATUS])[1]) for f in frames]
     assert calls == list(range(1, len(calls) + 1))
-    assert len(calls) >= 5
+    assert len(calls) >= 3
     number, unit = re.search(r"([\d.]+) (ms|s) in all", plain(frames[-1][FIGURES])).groups()
-    assert float(number) * (1e-3 if unit == "ms" else 1) < 0.1 * (len(calls) - 1)
+    assert float(number) * (1e-3 if unit == "ms" else 1) < 0.3 * (len(calls) - 1)
 
 
 def test_a_sampled_run_repeats_with_its_seed_and_promises_no_equal_text(client, article):
@@ -166,7 +166,7 @@ def test_stop_ends_a_paced_run_within_a_step_and_keeps_what_was_shown(tiny, arti
 
     shown, waited = asyncio.run(drive())
     assert len(shown) == 4
-    assert waited < 0.5
+    assert waited < 1.5
     assert "Stopped:" in shown[-1][STATUS]
     assert "fl-is-stopped" in shown[-1][STATUS]
     assert statuses(shown[-1][STREAM]) == statuses(shown[-2][STREAM]) != []

@@ -85,8 +85,8 @@ def test_sentences_split_at_marks_before_capitals():
 def test_oracle_picks_the_overlapping_sentences_in_order():
     """Greedy search takes what the summary shares words with and stops when F1 no longer grows."""
     sentences = ["Rain fell all day.", "The ferry lost power.", "Birds sang.", "Two tugs towed the ferry home."]
-    assert oracle_sentences(sentences, "Two tugs towed a ferry that lost power.") == [1, 3]
-    assert oracle_sentences(sentences, "Quite unrelated words here") == []
+    assert oracle_sentences(sentences, "Two tugs towed a ferry that lost power.", 2) == [1, 3]
+    assert oracle_sentences(sentences, "Quite unrelated words here", 2) == []
 
 
 def test_ragged_rows_come_back():

@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from train.data import Pair
 
+# Two sentences have about the length of the highlights; with three, half of the extracts reached the length limit.
+EXTRACT_SENTENCES = 2
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)]*\s+(?=[\"'“‘(]?[A-Z0-9])")
 _WORD = re.compile(r"[a-z0-9]+")
 
@@ -65,7 +67,7 @@ def _ngrams(text: str) -> Counter[tuple[str, ...]]:
     return Counter([(w,) for w in words] + list(pairwise(words)))
 
 
-def oracle_sentences(sentences: Sequence[str], summary: str, at_most: int = 3) -> list[int]:
+def oracle_sentences(sentences: Sequence[str], summary: str, at_most: int) -> list[int]:
     """Indices, in article order, of the sentences that a greedy search picks to overlap most with `summary`.
 
     Overlap is the F1 of unigrams and bigrams together, after Nallapati et al. 2017 (SummaRuNNer, section 3), who
@@ -99,7 +101,7 @@ def build_corpus(pairs: Sequence[Pair], tokenizer, max_article: int, max_summary
     """
     key = hashlib.sha256(
         repr([(p.id, len(p.article), p.summary[:40]) for p in pairs]).encode()
-        + repr((sorted(tokenizer.get_vocab().items())[:2000], max_article, max_summary)).encode()
+        + repr((sorted(tokenizer.get_vocab().items())[:2000], max_article, max_summary, EXTRACT_SENTENCES)).encode()
     ).hexdigest()[:16]
     file = cache / f"corpus-{key}.npz" if cache else None
     if file and file.exists():
@@ -112,10 +114,13 @@ def build_corpus(pairs: Sequence[Pair], tokenizer, max_article: int, max_summary
         ids = encode(sentences)
         ends = np.cumsum([len(s) for s in ids])
         inside = [i for i, end in enumerate(ends) if end <= max_article]
-        picked = oracle_sentences([sentences[i] for i in inside], pair.summary)
+        picked = oracle_sentences([sentences[i] for i in inside], pair.summary, EXTRACT_SENTENCES)
+        # Whole sentences only: a cut one would teach to stop anywhere.
+        while picked and sum(len(ids[i]) for i in picked) > max_summary:
+            picked.pop()
         articles.append([t for s in ids for t in s][:max_article])
         summaries.append(encode([pair.summary])[0][:max_summary])
-        extracts.append([t for i in picked for t in ids[i]][:max_summary])
+        extracts.append([t for i in picked for t in ids[i]])
     corpus = Corpus(Ragged.of(articles), Ragged.of(summaries), Ragged.of(extracts))
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)

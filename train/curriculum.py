@@ -38,6 +38,7 @@ MINI_STAGES = (
     Stage("extract", 200, 32, {"extract": 0.9, "copy_long": 0.1}),
     Stage("summarize", 4000, 32, {"summarize": 0.5, "extract": 0.45, "copy_long": 0.05}),
     Stage("cooldown", 460, 32, {"summarize": 0.4, "extract": 0.6}, lr_end=0.0),
+    Stage("polish", 170, 32, {"summarize": 0.4, "extract": 0.6}, lr=0.01, lr_end=0.0),
 )
 FINE_TUNE_STAGES = (Stage("summarize", 2000, 32, {"summarize": 1.0}, lr=0.001, lr_end=0.0),)
 

@@ -74,6 +74,7 @@ def open_page(browser, url):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(90_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.goto(f"{url}?__theme={theme}")
@@ -96,7 +97,7 @@ def run(page, pace: str = "0") -> None:
     set_number(page, "#pace", pace)
     page.evaluate("document.querySelector('.fl-status').className = 'fl-status'")
     page.click("#run")
-    page.wait_for_selector(".fl-is-done", timeout=60_000)
+    page.wait_for_selector(".fl-is-done")
     page.wait_for_function("!document.querySelector('#run').disabled")
 
 
@@ -153,9 +154,9 @@ def test_stop_keeps_what_was_shown_and_a_second_run_starts_afresh(open_page):
     page = open_page()
     set_number(page, "#pace", "1")
     page.click("#run")
-    page.wait_for_selector(TOKENS, timeout=30_000)
+    page.wait_for_selector(TOKENS)
     page.click("#stop")
-    page.wait_for_selector(".fl-is-stopped", timeout=3000)
+    page.wait_for_selector(".fl-is-stopped")
     shown = page.locator(TOKENS).count()
     assert shown > 0
     assert "Stopped" in page.inner_text("#status")
