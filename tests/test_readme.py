@@ -31,7 +31,11 @@ def front_matter() -> dict:
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    """Contents of the fenced blocks of that language, in order."""
+    pieces = re.split(r"^```(\w*)\n", README, flags=re.MULTILINE)
+    # pieces: text, language, block, "" (the closing fence), text, language, ...
+    opened = zip(pieces[1::4], pieces[2::4], strict=False)
+    return [block for name, block in opened if name == language]
 
 
 def test_the_space_runs_the_gradio_that_requirements_pin():
