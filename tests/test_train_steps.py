@@ -175,6 +175,27 @@ def test_the_table_is_written_between_its_marks(evaluation, tmp_path):
         update_readme(evaluation, readme)
 
 
+def test_results_can_be_merged(evaluation, tmp_path, capsys):
+    """Two results of one target over the same articles become one table; of different articles, they do not."""
+    halves = []
+    for temperature in (0, 1):
+        rows = [r for r in evaluation["rows"] if r["temperature"] == temperature]
+        plain = [p for p in evaluation["target"]["plain"] if p["temperature"] == temperature]
+        halves.append(tmp_path / f"{temperature}.json")
+        halves[-1].write_text(
+            json.dumps({**evaluation, "rows": rows, "target": {**evaluation["target"], "plain": plain}})
+        )
+    out = tmp_path / "both.json"
+    arguments = ["evaluate", "--merge", ",".join(map(str, halves)), "--json", str(out)]
+    assert main(arguments) == 0
+    merged = json.loads(out.read_text())
+    assert len(merged["rows"]) == len(evaluation["rows"])
+    assert merged["target"]["plain"] == evaluation["target"]["plain"]
+    halves[1].write_text(json.dumps({**evaluation, "articles": 7}))
+    assert main(arguments) == 2
+    assert "differ in target" in capsys.readouterr().err
+
+
 def test_wrong_numbers_are_told(capsys, trained, data):
     """--gamma a,b ends in a sentence and status 2."""
     assert main(["evaluate", "--target", str(trained), "--data", str(data), "--gamma", "a,b"]) == 2

@@ -61,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default=None)
     parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument(
+        "--merge", default=None, help="measure nothing: join these results, A.json,B.json, of one target"
+    )
     parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
 
 
@@ -141,8 +144,42 @@ def summary_rouge(target: Target, pairs: Sequence[Pair], max_new_tokens: int) ->
     return rouge(texts, [p.summary for p in pairs])
 
 
+def merge(results: Sequence[dict]) -> dict:
+    """Results over the same articles, one per temperature say, as one: rows and plain decodings one after the other.
+
+    Each row was measured against plain decoding within its own run, and stays so. The first result's facts about the
+    machine and its ROUGE are kept; the commands of all are named.
+
+    Raises:
+        ValueError: the results differ in target, articles or data.
+    """
+    first = results[0]
+    for other in results[1:]:
+        same = other["target"]["sha256"] == first["target"]["sha256"] and other["data"] == first["data"]
+        if not same or other["articles"] != first["articles"]:
+            raise ValueError("The results to merge differ in target, data or number of articles: evaluate them alike.")
+    return {
+        **first,
+        "target": {**first["target"], "plain": [p for r in results for p in r["target"]["plain"]]},
+        "rows": [row for r in results for row in r["rows"]],
+        "greedy_mismatches": sum(r["greedy_mismatches"] for r in results),
+        "command": "`, `".join(r["command"] for r in results),
+        "seconds": round(sum(r["seconds"] for r in results), 1),
+    }
+
+
+def _write(result: dict, args: argparse.Namespace) -> None:
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    print(update_readme(result, args.readme))
+
+
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
+    if args.merge:
+        _write(merge([json.loads(Path(p).read_text()) for p in args.merge.split(",")]), args)
+        return
     gammas, temperatures = _numbers(args.gamma, int, "gamma"), _numbers(args.temperature, float, "temperature")
     record = Record("evaluate", vars(args), [args.data])
     target = load_target(args.target, args.device)
@@ -177,11 +214,7 @@ def run(args: argparse.Namespace) -> None:
         "greedy_mismatches": mismatches,
         **record.as_dict(),
     }
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
-    table = update_readme(result, args.readme)
-    print(table)
+    _write(result, args)
     if mismatches:
         raise ValueError(f"{mismatches} greedy texts differ from plain decoding's; in float32 that is a bug.")
 
