@@ -19,7 +19,7 @@ from train.pseudo import done_ids, shard_of
 from train.table import benchmark_table, update_readme
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = "copy_short=2,copy_long=1,extract=2,summarize=2,cooldown=1"
+STEPS = "copy_short=2,copy_long=1,extract=2,summarize=2,cooldown=1,polish=0"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,9 @@ def test_the_target_step_makes_a_target_that_loads_and_its_record(trained):
 
 def test_a_cut_run_resumes_to_the_same_weights(data, trained, tmp_path):
     """Stopped after three stages and begun again, it ends where an unbroken run ended."""
-    assert main(train_arguments(data, tmp_path, "copy_short=2,copy_long=1,extract=2,summarize=0,cooldown=0")) == 0
+    assert (
+        main(train_arguments(data, tmp_path, "copy_short=2,copy_long=1,extract=2,summarize=0,cooldown=0,polish=0")) == 0
+    )
     state = tmp_path / "state" / "latest" / "progress.json"
     progress = json.loads(state.read_text())
     assert progress["global_step"] == 5
@@ -81,7 +83,7 @@ def test_it_runs_under_accelerate_launch_on_two_processes(data, tmp_path):
     """Two CPU processes share each batch; the record says so."""
     # accelerate has no flag for several CPU processes without MPI: its torchrun launcher with the CPU asked for is one.
     launch = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m train"
-    steps = "copy_short=1,copy_long=0,extract=1,summarize=1,cooldown=0"
+    steps = "copy_short=1,copy_long=0,extract=1,summarize=1,cooldown=0,polish=0"
     arguments = train_arguments(data, tmp_path, steps)
     command = [sys.executable, "-m", "accelerate.commands.launch", *launch.split(), *arguments]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
