@@ -14,12 +14,12 @@ from fastllm.trace import Step, Trace, to_json
 
 # Okabe-Ito hues where the terminal has them; every status has a sign of its own besides.
 _STYLE = {
-    "accepted": ("\x1b[38;5;35m", "", ""),
-    "rejected": ("\x1b[9;38;5;166m", "✗", ""),
-    "ignored": ("\x1b[2m", "·", ""),
-    "resampled": ("\x1b[1;38;5;32m", "→", ""),
-    "bonus": ("\x1b[1;38;5;175m", "+", ""),
-    "target": ("\x1b[1m", "", ""),
+    "accepted": ("\x1b[38;5;35m", ""),
+    "rejected": ("\x1b[9;38;5;166m", "✗"),
+    "ignored": ("\x1b[2m", "·"),
+    "resampled": ("\x1b[1;38;5;32m", "→"),
+    "bonus": ("\x1b[1;38;5;175m", "+"),
+    "target": ("\x1b[1m", ""),
 }
 _RESET = "\x1b[0m"
 
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _paint(text: str, style: str, color: bool) -> str:
-    code, sign, _ = _STYLE[style]
+    code, sign = _STYLE[style]
     body = f"{sign}{text}"
     return f"{code}{body}{_RESET}" if color else (f"[{style}:{body}]" if style != "accepted" else body)
 

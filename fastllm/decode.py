@@ -11,7 +11,6 @@ import torch
 
 from fastllm.config import Settings
 from fastllm.drafters.base import Draft, Drafter
-from fastllm.sampling import Sampler
 from fastllm.target import TargetSession
 from fastllm.trace import Candidate, DraftToken, Emitted, Ending, Step, Trace
 from fastllm.verify import Verdict, verify
@@ -52,7 +51,7 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
             raise ValueError("a drafter that samples must say which distribution it sampled from")
         u = [0.0] * (k + 1) if settings.sampling.greedy else sampler.uniform(k + 1)
         verdict = verify(draft.ids, p, q, u, target.eos_id)
-        step = _record(session, sampler, settings, index, len(prefix), draft, logits, p, u, verdict, clock)
+        step = _record(session, settings, index, len(prefix), draft, logits, p, u, verdict, clock)
         prefix += step.tokens
         yield step
         if prefix[-1] == target.eos_id or len(prefix) >= settings.max_new_tokens:
@@ -61,7 +60,6 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
 
 def _record(
     session: TargetSession,
-    sampler: Sampler,
     settings: Settings,
     index: int,
     position: int,

@@ -56,6 +56,14 @@ def draw(probs: torch.Tensor, u: float) -> int:
     return int(weights.nonzero()[0][-1])
 
 
+def common_prefix(a: list[int], b: list[int]) -> int:
+    """Length of the longest common prefix."""
+    n = min(len(a), len(b))
+    if a[:n] == b[:n]:
+        return n
+    return next(i for i in range(n) if a[i] != b[i])
+
+
 class RepeatBlocker:
     """Which tokens would repeat an n-gram of the text so far (transformers' ``no_repeat_ngram_size``).
 
@@ -78,10 +86,7 @@ class RepeatBlocker:
             self._followers[key].append(self._text[at])
 
     def _move_to(self, prefix: Sequence[int]) -> None:
-        held = len(self._text) - 1
-        common = min(held, len(prefix))
-        if self._text[1 : common + 1] != list(prefix[:common]):
-            common = next(i for i in range(common) if self._text[i + 1] != prefix[i])
+        common = common_prefix(self._text[1:], list(prefix))
         while len(self._text) - 1 > common:
             key = self._keys.pop()
             self._text.pop()

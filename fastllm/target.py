@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fastllm.checkpoints import folder_sha256
 from fastllm.config import Settings, TargetPreset, preset_for
-from fastllm.sampling import Sampler
+from fastllm.sampling import Sampler, common_prefix
 from fastllm.source import Source
 from fastllm.trace import Article
 
@@ -64,6 +64,13 @@ class Target:
         folder = Path(self.preset.model)
         return folder_sha256(folder) if folder.is_dir() else getattr(self.model.config, "_commit_hash", None) or ""
 
+    def read(self, article: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The article's ids, in two parts: what the encoder reads of them beside the prompt, and what is cut."""
+        ids = self.tokenizer(self.preset.prefix + article, add_special_tokens=False, verbose=False).input_ids
+        body = tuple(ids[len(self._prompt_ids) :])
+        room = self.preset.max_article_tokens - len(self._prompt_ids) - 1
+        return body[:room], body[room:]
+
     def open(self, article: str) -> TargetSession:
         """Encode an article, cut to what the encoder reads, and begin a session.
 
@@ -89,14 +96,11 @@ class TargetSession:
     @torch.inference_mode()
     def __init__(self, target: Target, text: str) -> None:
         self.target = target
-        preset, prompt = target.preset, target._prompt_ids
-        body = target.tokenizer(preset.prefix + text, add_special_tokens=False, verbose=False).input_ids[len(prompt) :]
-        if not body:
+        read, cut = target.read(text)
+        if not read:
             raise TargetError("The article is empty: paste some text to summarise.")
-        room = preset.max_article_tokens - len(prompt) - 1
-        read = tuple(body[:room])
-        self.article = Article(text, len(read), len(body) - len(read))
-        self.source = Source(read, (*prompt, *read, target.eos_id))
+        self.article = Article(text, len(read), len(cut))
+        self.source = Source(read, (*target._prompt_ids, *read, target.eos_id))
         started = time.perf_counter()
         input_ids = torch.tensor([self.source.prompt_ids], device=target.device)
         encoded = target.model.get_encoder()(input_ids=input_ids).last_hidden_state
@@ -118,7 +122,7 @@ class TargetSession:
         """
         tokens = [self.target.start_id, *prefix, *draft]
         wanted = len(draft) + 1
-        keep = min(_common(self._held, tokens), len(tokens) - wanted)
+        keep = min(common_prefix(self._held, tokens), len(tokens) - wanted)
         if keep < len(self._held):
             # Self-attention only: the cross-attention cache belongs to the article. crop() takes a negative count.
             self._cache.self_attention_cache.crop(keep - len(self._held))
@@ -131,14 +135,6 @@ class TargetSession:
         )
         # .cpu() waits for the device, so the caller's clock needs no synchronisation of its own.
         return out.logits[0, -wanted:].float().cpu()
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    n = min(len(a), len(b))
-    if a[:n] == b[:n]:
-        return n
-    return next(i for i in range(n) if a[i] != b[i])
 
 
 def _synchronize(device: torch.device) -> None:

@@ -111,12 +111,9 @@ def burst(steps: Iterator[Step], at_most: float) -> list[Step]:
 
 def reading(target: Target, text: str) -> tuple[int, int, str]:
     """Tokens of `text` that the target reads, tokens that it does not, and the last whole words before the cut."""
-    encode, prefix = target.tokenizer, target.preset.prefix
-    prompt = len(encode(prefix, add_special_tokens=False).input_ids) if prefix else 0
-    ids = encode(prefix + text, add_special_tokens=False, verbose=False).input_ids[prompt:]
-    room = target.preset.max_article_tokens - prompt - 1
-    if len(ids) <= room:
-        return len(ids), 0, ""
-    words = target.text(ids[:room]).split()
-    whole = words if target.piece(ids[room]).startswith(" ") else words[:-1]
-    return room, len(ids) - room, " ".join(whole[-3:])
+    read, cut = target.read(text)
+    if not cut:
+        return len(read), 0, ""
+    words = target.text(read).split()
+    whole = words if target.piece(cut[0]).startswith(" ") else words[:-1]
+    return len(read), len(cut), " ".join(whole[-3:])
