@@ -9,7 +9,7 @@ import sys
 from fastllm.target import TargetError
 from fastllm.ui.layout import build
 from fastllm.ui.models import get_target
-from fastllm.ui.theme import STYLE_SHEET, css, theme
+from fastllm.ui.theme import launch_options
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -32,13 +32,8 @@ def main(argv: list[str] | None = None) -> int:
         build(target).launch(
             server_name=args.host,
             server_port=args.port,
-            theme=theme(),
-            css=css(),
-            css_paths=STYLE_SHEET,
             footer_links=["api", "gradio"],
-            # What visitors paste is kept nowhere, not even in their browser.
-            run_history=False,
-            ssr_mode=False,
+            **launch_options(),
         )
     except OSError as error:
         print(f"fastllm: the page cannot be served on {args.host}:{args.port}: {error}", file=sys.stderr)

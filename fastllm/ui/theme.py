@@ -110,3 +110,9 @@ def theme() -> gr.themes.Base:
         **{key: light[name] for key, name in colours.items()},
         **{f"{key}_dark": dark[name] for key, name in colours.items()},
     )
+
+
+def launch_options() -> dict:
+    """How the page is launched wherever it is launched: its look, and what visitors paste is kept nowhere, not even in
+    their browser."""
+    return {"theme": theme(), "css": css(), "css_paths": STYLE_SHEET, "run_history": False, "ssr_mode": False}

@@ -8,7 +8,7 @@ from pathlib import Path
 from fastllm.config import ASSETS
 from fastllm.ui.layout import build
 from fastllm.ui.models import get_target
-from fastllm.ui.theme import STYLE_SHEET, css, theme
+from fastllm.ui.theme import launch_options
 from tests.browser import chromium
 
 VIEWS = (("light", 1440, 900, "light"), ("dark", 1440, 900, "dark"), ("phone", 390, 844, "light"))
@@ -21,15 +21,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ASSETS)
     args = parser.parse_args()
     page = build(get_target(args.target))
-    _, url, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        theme=theme(),
-        css=css(),
-        css_paths=STYLE_SHEET,
-        run_history=False,
-        ssr_mode=False,
-    )
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     with chromium.browser() as browser:
         for name, width, height, mode in VIEWS:
             view = browser.new_page(viewport={"width": width, "height": height})

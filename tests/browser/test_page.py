@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastllm.ui.layout import build
-from fastllm.ui.theme import STYLE_SHEET, css, theme
+from fastllm.ui.theme import launch_options
 from tests.browser import chromium
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -r requirements-dev.txt")
@@ -45,15 +45,7 @@ TEXTS = (
 def url(tiny):
     """The running page's address, with its theme and style sheet."""
     page = build(tiny)
-    _, address, _ = page.launch(
-        prevent_thread_lock=True,
-        quiet=True,
-        theme=theme(),
-        css=css(),
-        css_paths=STYLE_SHEET,
-        run_history=False,
-        ssr_mode=False,
-    )
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield address
     page.close()
 
