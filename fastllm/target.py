@@ -84,6 +84,47 @@ class Target:
         return Sampler(settings.sampling, self.legal_size, self.eos_id, self.start_id, settings.seed)
 
 
+class CachedDecoder:
+    """One prompt on one encoder-decoder: encoded once, keys and values kept, the cache following the tokens asked for.
+
+    The target's sessions and those of a T5 drafter are both made of it.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, model, prompt_ids: Sequence[int], start_id: int) -> None:
+        self._model, self._start_id = model, start_id
+        self._device = next(model.parameters()).device
+        input_ids = torch.tensor([prompt_ids], device=self._device)
+        encoded = model.get_encoder()(input_ids=input_ids).last_hidden_state
+        _synchronize(self._device)
+        self._encoded = BaseModelOutput(last_hidden_state=encoded)
+        # No config given: transformers 5.23 would size the caches by the encoder's number of layers.
+        self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        self._held: list[int] = []  # the decoder tokens whose keys and values are in the cache
+
+    @torch.inference_mode()
+    def score(self, text: Sequence[int], wanted: int = 1) -> torch.Tensor:
+        """Logits after `text` (without decoder start) and after its beginnings that lack 1 .. wanted - 1 tokens.
+
+        Returns:
+            shape (wanted, columns), float32, on the CPU; the last row follows the whole of `text`.
+        """
+        tokens = [self._start_id, *text]
+        keep = min(common_prefix(self._held, tokens), len(tokens) - wanted)
+        if keep < len(self._held):
+            # Self-attention only: the cross-attention cache belongs to the article. crop() takes a negative count.
+            self._cache.self_attention_cache.crop(keep - len(self._held))
+        self._held = tokens
+        out = self._model(
+            encoder_outputs=self._encoded,
+            decoder_input_ids=torch.tensor([tokens[keep:]], device=self._device),
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        # .cpu() waits for the device, so the caller's clock needs no synchronisation of its own.
+        return out.logits[0, -wanted:].float().cpu()
+
+
 class TargetSession:
     """One article on one target. Several runs over it, one after the other, are fine: the cache follows the prefix.
 
@@ -93,7 +134,6 @@ class TargetSession:
         seconds_encode: the encoder's time.
     """
 
-    @torch.inference_mode()
     def __init__(self, target: Target, text: str) -> None:
         self.target = target
         read, cut = target.read(text)
@@ -102,16 +142,9 @@ class TargetSession:
         self.article = Article(text, len(read), len(cut))
         self.source = Source(read, (*target._prompt_ids, *read, target.eos_id))
         started = time.perf_counter()
-        input_ids = torch.tensor([self.source.prompt_ids], device=target.device)
-        encoded = target.model.get_encoder()(input_ids=input_ids).last_hidden_state
-        _synchronize(target.device)
+        self._decoder = CachedDecoder(target.model, self.source.prompt_ids, target.start_id)
         self.seconds_encode = time.perf_counter() - started
-        self._encoded = BaseModelOutput(last_hidden_state=encoded)
-        # No config given: transformers 5.23 would size the caches by the encoder's number of layers.
-        self._cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        self._held: list[int] = []  # the decoder tokens whose keys and values are in the cache
 
-    @torch.inference_mode()
     def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
         """Logits of the k + 1 positions after `prefix`, `prefix + draft[:1]`, ..., `prefix + draft`.
 
@@ -120,21 +153,7 @@ class TargetSession:
         Returns:
             shape (k + 1, vocab_size), float32, on the CPU.
         """
-        tokens = [self.target.start_id, *prefix, *draft]
-        wanted = len(draft) + 1
-        keep = min(common_prefix(self._held, tokens), len(tokens) - wanted)
-        if keep < len(self._held):
-            # Self-attention only: the cross-attention cache belongs to the article. crop() takes a negative count.
-            self._cache.self_attention_cache.crop(keep - len(self._held))
-        self._held = tokens
-        out = self.target.model(
-            encoder_outputs=self._encoded,
-            decoder_input_ids=torch.tensor([tokens[keep:]], device=self.target.device),
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        # .cpu() waits for the device, so the caller's clock needs no synchronisation of its own.
-        return out.logits[0, -wanted:].float().cpu()
+        return self._decoder.score([*prefix, *draft], len(draft) + 1)
 
 
 def _synchronize(device: torch.device) -> None:

@@ -45,7 +45,7 @@ def test_every_listed_drafter_loads_and_fits(mini):
     [
         ("gpt", "There is no drafter 'gpt'"),
         ("", "There is no drafter"),
-        ("ngram:../../etc", "There is no drafter"),
+        ("ngram:../../etc", "needs its order, 1 to 5"),
         ("ngram", "needs its order, 1 to 5"),
         ("ngram:6", "needs its order, 1 to 5"),
         ("ngram:x", "needs its order, 1 to 5"),

@@ -44,7 +44,7 @@ def test_the_encoder_runs_once_and_cross_attention_is_kept(tiny, monkeypatch):
     monkeypatch.setattr(tiny.model.encoder, "forward", _must_not_run)
     session.score([5, 6, 7], [8, 9])
     session.score([5], [])
-    assert session._cache.cross_attention_cache.get_seq_length() == len(session.source.prompt_ids)
+    assert session._decoder._cache.cross_attention_cache.get_seq_length() == len(session.source.prompt_ids)
 
 
 def _must_not_run(*args, **kwargs):

@@ -11,6 +11,7 @@ STEPS = {
     "target": "train the tokenizer and the `mini` target, or fine-tune a T5",
     "pseudo": "let the target summarise articles: the pseudo-dataset",
     "ngram": "estimate n-gram drafters with KenLM's lmplz",
+    "drafter": "teach an LSTM, CNN or T5 drafter, by summaries or by the target",
     "evaluate": "measure acceptance, block efficiency, speed and ROUGE",
 }
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 HUB_NAME, HUB_CONFIG = "abisee/cnn_dailymail", "3.0.0"
 MIN_ARTICLE_WORDS, MAX_SUMMARY_WORDS = 60, 90
 
@@ -85,6 +87,16 @@ def load_pairs(source: str, split: str = "train", limit: int | None = None) -> l
         if limit is not None and len(pairs) >= limit:
             break
     return pairs
+
+
+def sample_pairs(source: str, split: str, at_most: int, seed: int = 0) -> list[Pair]:
+    """Usable pairs drawn without replacement from the whole source; a smaller draw is a larger one's beginning.
+
+    A source may be sorted: the first 500 rows of our validation file come from one collection, whose highlights are a
+    third shorter than the rest's.
+    """
+    pairs = load_pairs(source, split)
+    return [pairs[i] for i in np.random.default_rng(seed).permutation(len(pairs))[:at_most]]
 
 
 def load_texts(source: str, limit: int | None = None) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,9 +21,10 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig,
 
 from train.corpus import build_corpus
 from train.curriculum import FINE_TUNE_STAGES, MINI_STAGES, Ids, Stage, learning_rate, make_batch, with_steps
-from train.data import HUB_NAME, Pair, load_pairs, load_texts
+from train.data import HUB_NAME, Pair, load_pairs, load_texts, sample_pairs
 from train.record import Record
 from train.rouge import rouge
+from train.state import load_progress, save_state
 from train.tokenizer import train_tokenizer
 
 PREFIX = "summarize: "
@@ -159,24 +159,6 @@ def _tokenizer_and_model(args: argparse.Namespace, pairs: list[Pair]):
     return tokenizer, T5ForConditionalGeneration(mini_config(args.vocab_size, args.d_model, args.layers))
 
 
-def _load_progress(state: Path) -> Progress:
-    file = state / "latest" / "progress.json"
-    return Progress(**json.loads(file.read_text())) if file.exists() else Progress()
-
-
-def _save(accelerator: Accelerator, state: Path, progress: Progress) -> None:
-    """State first into a fresh folder, then swapped in, so that a cut never leaves half a state behind."""
-    fresh, latest = state / "fresh", state / "latest"
-    accelerator.save_state(str(fresh))
-    if accelerator.is_main_process:
-        (fresh / "progress.json").write_text(json.dumps(asdict(progress)))
-        if latest.exists():
-            latest.rename(state / "old")
-        fresh.rename(latest)
-        shutil.rmtree(state / "old", ignore_errors=True)
-    accelerator.wait_for_everyone()
-
-
 def run(args: argparse.Namespace) -> None:
     """Train through the stages from wherever the state stands, then export."""
     if args.threads:
@@ -198,11 +180,11 @@ def run(args: argparse.Namespace) -> None:
     # unscaled attention, was made for it.
     optimizer = torch.optim.Adafactor(model.parameters(), lr=stages[0].lr)
     model, optimizer = accelerator.prepare(model, optimizer)
-    progress = _load_progress(args.state)
+    progress = Progress(**load_progress(args.state))
     if progress.global_step:
         accelerator.load_state(str(args.state / "latest"))
     record = Record("target", vars(args), [d for d in (args.data, args.validation, args.text) if d], progress.seconds)
-    held_out = load_pairs(args.validation, "validation", limit=96) if args.validation else []
+    held_out = sample_pairs(args.validation, "validation", 96) if args.validation else []
     if not args.export_only:
         progress = _train(
             args, accelerator, model, optimizer, corpus, ids, stages, progress, record, held_out, tokenizer
@@ -257,11 +239,11 @@ def _train(
             bar.set_postfix(loss=f"{average:.3f}", refresh=False)
             progress = Progress(number, step + 1, global_step, record.seconds())
             if global_step % args.save_every == 0:
-                _save(accelerator, args.state, progress)
+                save_state(accelerator, args.state, asdict(progress))
             if validation and (global_step % args.validate_every == 0 or step + 1 == stage.steps):
                 _validate(args, accelerator, model, tokenizer, validation, held_out, stage, global_step, average, bar)
         progress = Progress(number + 1, 0, progress.global_step, record.seconds())
-        _save(accelerator, args.state, progress)
+        save_state(accelerator, args.state, asdict(progress))
     return progress
 
 

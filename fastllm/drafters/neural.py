@@ -1,0 +1,109 @@
+"""Copying drafters on disk and at work: a folder with ``config.json`` and ``model.safetensors``, and their session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from fastllm.checkpoints import file_sha256
+from fastllm.drafters.base import DistributionSession, Drafter
+from fastllm.drafters.copying import CopyConfig, CopyModel, State
+from fastllm.drafters.errors import DrafterError
+from fastllm.sampling import Sampler, common_prefix
+from fastllm.source import Source
+
+FORMAT = "fastllm-copy-1"
+WEIGHTS = "model.safetensors"
+
+
+def save_model(model: CopyModel, family: str, folder: Path) -> None:
+    """Weights in float16 (they are read back as float32), sizes as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
+    config = {"format": FORMAT, "family": family, **asdict(model.config)}
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+class CopyDrafter(Drafter):
+    """Base of the drafters over a :class:`CopyModel`."""
+
+    family: ClassVar[str]
+    model_class: ClassVar[type[CopyModel]]
+
+    def __init__(self, model: CopyModel) -> None:
+        self.name = self.family
+        self.model = model.eval()
+        self.vocab_size = model.config.vocab_size
+
+    @classmethod
+    def load(cls, folder: Path, vocab_size: int) -> CopyDrafter:
+        """Read a folder that :func:`save_model` wrote.
+
+        Args:
+            vocab_size: columns of the target's logits.
+
+        Raises:
+            DrafterError: no such folder, damaged, of another family, or made for another vocabulary.
+        """
+        again = f"`python -m train drafter --family {cls.family}`"
+        try:
+            config = json.loads((folder / "config.json").read_text())
+            if (config.pop("format"), config.pop("family")) != (FORMAT, cls.family):
+                raise ValueError(f"it holds no {cls.title} of the format {FORMAT}")
+            sizes = CopyConfig(**config)
+            if sizes.vocab_size != vocab_size:
+                raise DrafterError(
+                    f"The {cls.title} drafter {folder} is made for a vocabulary of {sizes.vocab_size} tokens and the "
+                    f"target has {vocab_size}: train one for this target with {again}."
+                )
+            with torch.device("meta"):
+                model = cls.model_class(sizes)
+            weights = {k: v.float() for k, v in load_file(folder / WEIGHTS).items()}
+            model.load_state_dict(weights, assign=True)
+            if not all(bool(w.isfinite().all()) for w in weights.values()):
+                raise ValueError("a weight is not finite")
+        except DrafterError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DrafterError(
+                f"The {cls.title} drafter in {folder} is missing or damaged ({reason}): restore the folder, or train "
+                f"it again with {again}."
+            ) from None
+        drafter = cls(model)
+        file = folder / WEIGHTS
+        drafter.size_bytes, drafter.sha256 = file.stat().st_size, file_sha256(file)
+        return drafter
+
+    def open(self, source: Source, sampler: Sampler) -> CopySession:
+        return CopySession(self.model, source, sampler)
+
+
+class CopySession(DistributionSession):
+    """Holds one state per summary token, so a shorter prefix means a shorter list, and nothing else to undo."""
+
+    @torch.inference_mode()
+    def __init__(self, model: CopyModel, source: Source, sampler: Sampler) -> None:
+        super().__init__(sampler)
+        self._model = model
+        self._memory = model.read(torch.tensor([source.article_ids]))
+        self._tokens: list[int] = []
+        self._states: list[State] = [model.start(self._memory)]
+
+    @torch.inference_mode()
+    def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
+        """ln q, float32, shape (V,)."""
+        tokens = [self.sampler.start_id, *prefix]
+        keep = common_prefix(self._tokens, tokens)
+        del self._states[keep + 1 :]
+        for token in tokens[keep:]:
+            self._states.append(self._model.step(self._memory, self._states[-1], torch.tensor([token])))
+        self._tokens = tokens
+        return self._model.log_probs(self._memory, self._states[-1])[0]

@@ -1,0 +1,103 @@
+"""The target's next-token distributions over given texts: on the fly, or cached on disk as top-k.
+
+A cached row keeps the k most probable tokens and gives every other token an equal share of what is left, so that it is
+a distribution again: forward KL to it is finite, and beta differs from the exact one by at most the mass left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from fastllm.target import Target
+from train.batches import Example, make_batch
+
+SHARD = 512
+SMALLEST = 1e-30
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The most probable next tokens of T positions: ids int (T, k), logp float (T, k), natural log."""
+
+    ids: np.ndarray
+    logp: np.ndarray
+
+
+@torch.no_grad()
+def log_p(target: Target, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor) -> Tensor:
+    """ln p at every position.
+
+    Args:
+        prompt, prompt_mask: int64, (B, L).
+        inputs: int64, (B, T), decoder start first.
+
+    Returns:
+        shape (B, T, V), float32; columns without a piece have ln 1e-30.
+    """
+    logits = target.model(input_ids=prompt, attention_mask=prompt_mask, decoder_input_ids=inputs).logits.float()
+    logits[..., target.legal_size :] = -torch.inf
+    return logits.log_softmax(-1).clamp_min(float(np.log(SMALLEST)))
+
+
+def dense(ids: Tensor, logp: Tensor, vocab_size: int) -> Tensor:
+    """Cached rows as whole distributions.
+
+    Args:
+        ids: int64, (..., k); logp: float32, (..., k).
+
+    Returns:
+        ln p, shape (..., V): the k tokens as cached, the others equal shares of 1 - their sum.
+    """
+    k = ids.shape[-1]
+    rest = (1 - logp.exp().sum(-1, keepdim=True)).clamp_min(SMALLEST) / max(1, vocab_size - k)
+    out = rest.log().expand(*ids.shape[:-1], vocab_size).clone()
+    return out.scatter_(-1, ids, logp)
+
+
+def cache(target: Target, examples: Sequence[Example], k: int, folder: Path, batch_size: int = 32) -> list[TopK]:
+    """Top-k of the target over every example's text, from `folder` where it is there, else computed and put there.
+
+    Written shard by shard, so a cut run goes on where it was. The folder's name is made of the target and the texts.
+    """
+    key = hashlib.sha256(repr((target.sha256, k, [(e.article[:8], e.text) for e in examples])).encode())
+    place = folder / f"teacher-{key.hexdigest()[:16]}"
+    place.mkdir(parents=True, exist_ok=True)
+    found: list[TopK] = []
+    for at in tqdm(range(0, len(examples), SHARD), desc=f"teacher top-{k}", unit="shard", disable=None):
+        file = place / f"{at // SHARD:05d}.npz"
+        if not file.exists():
+            rows = _compute(target, examples[at : at + SHARD], k, batch_size)
+            ends = np.cumsum([len(r.ids) for r in rows])
+            half = file.with_suffix(".tmp.npz")
+            np.savez(half, ids=np.concatenate([r.ids for r in rows]), logp=np.concatenate([r.logp for r in rows]),
+                     ends=ends)  # fmt: skip
+            half.rename(file)
+        data = np.load(file)
+        starts = data["ends"][:-1]
+        ids, logp = np.split(data["ids"], starts), np.split(data["logp"], starts)
+        found += [TopK(i, p) for i, p in zip(ids, logp, strict=True)]
+    return found
+
+
+def _compute(target: Target, examples: Sequence[Example], k: int, batch_size: int) -> list[TopK]:
+    # Of like length together, so that little padding is computed; handed back in the order given.
+    order = sorted(range(len(examples)), key=lambda i: (len(examples[i].text), len(examples[i].article)))
+    rows: dict[int, TopK] = {}
+    for at in range(0, len(order), batch_size):
+        some = order[at : at + batch_size]
+        batch = make_batch([examples[i] for i in some], target.eos_id, target.start_id, device=target.device)
+        top = log_p(target, batch.prompt, batch.prompt_mask, batch.inputs).topk(k, -1)
+        ids, logp = top.indices.cpu().numpy(), top.values.cpu().numpy()
+        for row, i in enumerate(some):
+            t = len(examples[i].text)
+            rows[i] = TopK(ids[row, :t].astype(np.uint16 if target.vocab_size <= 65536 else np.int32),
+                           logp[row, :t].astype(np.float16))  # fmt: skip
+    return [rows[i] for i in range(len(examples))]
