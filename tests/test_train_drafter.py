@@ -79,7 +79,7 @@ def test_every_recipe_runs(recipe, place, tmp_path):
 
 
 def test_training_raises_alpha(place, tmp_path):
-    """Sixty steps on what the target says of these articles: most of its greedy tokens are guessed; a fresh one, none."""
+    """Sixty steps on what the target says of these articles: most of its greedy tokens are guessed."""
     assert (
         main(
             arguments(
@@ -123,6 +123,27 @@ def test_it_runs_under_accelerate_launch_on_two_processes(place, tmp_path):
                           text=True, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert json.loads((tmp_path / "cnn-distilled" / "record.json").read_text())["processes"] == 2
+
+
+def test_alphas_are_collected_from_records(place, tmp_path, capsys):
+    """One row a run, the best first; runs of different validation sets are not put side by side."""
+    for name in ("kl", "tvd"):
+        assert main(arguments(place, tmp_path / name, "cnn", "--recipe", name, "--steps", "2")) == 0
+    records = [str(tmp_path / name / "cnn-distilled" / "record.json") for name in ("kl", "tvd")]
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- alpha:begin -->\n<!-- alpha:end -->\nb\n")
+    out = tmp_path / "alpha.json"
+    assert main(["alphas", "--records", *records, "--json", str(out), "--readme", str(readme)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert {r["recipe"] for r in rows} == {"kl", "tvd"}
+    means = [r["alpha_greedy"] + r["alpha_sampled"] for r in rows]
+    assert means == sorted(means, reverse=True)
+    assert "| cnn | tvd |" in readme.read_text()
+    changed = json.loads(Path(records[0]).read_text())
+    changed["arguments"]["alpha_articles"] = 7
+    Path(records[0]).write_text(json.dumps(changed))
+    assert main(["alphas", "--records", *records]) == 2
+    assert "cannot be compared" in capsys.readouterr().err
 
 
 def test_it_goes_on_from_a_given_drafter(place, tmp_path):

@@ -15,6 +15,7 @@ from fastllm.target import load_target
 from tests.conftest import TEXTS
 from train.__main__ import main
 from train.data import load_pairs
+from train.evaluate import best_gammas
 from train.pseudo import done_ids, shard_of
 from train.table import benchmark_table, update_readme
 
@@ -142,6 +143,8 @@ def evaluation(data, trained, tmp_path_factory) -> dict:
 def test_evaluate_reports_every_figure_for_every_row(evaluation):
     """One row per drafter, gamma, temperature, with every column and everything about the run beside."""
     assert {"rouge1", "rouge2", "rougeL"} <= set(evaluation["target"])
+    assert set(evaluation["target"]["lead3"]) == {"rouge1", "rouge2", "rougeL"}
+    assert evaluation["target"]["generate"]["texts_that_differ"] == 0
     assert [(r["gamma"], r["temperature"]) for r in evaluation["rows"]] == [(1, 0), (1, 1), (3, 0), (3, 1)]
     wanted = {
         "drafter", "gamma", "temperature", "mean_beta", "accepted_tested", "accepted_drafted", "tau", "c",
@@ -153,6 +156,39 @@ def test_evaluate_reports_every_figure_for_every_row(evaluation):
         assert row["speedup_interval"][0] <= row["measured_speedup"] <= row["speedup_interval"][1]
     assert evaluation["greedy_mismatches"] == 0
     assert {"commit", "versions", "arguments", "data", "machine"} <= set(evaluation)
+
+
+def test_the_best_gamma_is_named_for_each_drafter_and_temperature(evaluation):
+    """Found by measurement and by Theorem 3.8, among the gammas measured."""
+    assert [(b["drafter"], b["temperature"]) for b in evaluation["best"]] == [("lookup", 0), ("lookup", 1)]
+    for best in evaluation["best"]:
+        rows = [r for r in evaluation["rows"] if r["temperature"] == best["temperature"]]
+        assert best["measured_speedup"] == max(r["measured_speedup"] for r in rows)
+        assert best["predicted_gamma"] in (1, 3)
+
+
+def test_many_gammas_become_one_line_a_drafter(evaluation):
+    """The README's table shows the fastest gamma, and beside it the one that the theorem would choose."""
+    rows = [{**r, "gamma": g, "measured_speedup": g / 10} for r in evaluation["rows"] for g in range(1, 9)]
+    result = {**evaluation, "rows": rows, "best": best_gammas(rows)}
+    lines = [line for line in benchmark_table(result).splitlines() if line.startswith("| ") and "lookup" in line]
+    assert {line.split("|")[3].split()[0] for line in lines} == {"8"}
+    assert len([r for r in rows if r["gamma"] == 8]) == len(lines)
+
+
+def test_assisted_generation_is_timed_on_the_same_pair(data, trained, tmp_path):
+    """With a T5 drafter among the drafters, transformers' own speculative decoding runs beside ours, same texts."""
+    out = tmp_path / "out.json"
+    arguments = ["evaluate", "--target", str(trained), "--data", str(data), "--articles", "2", "--gamma", "2"]
+    drafters = f"t5:{trained}"
+    assert main([*arguments, "--drafters", drafters, "--temperature", "0", "--max-new-tokens", "10", "--json",
+                 str(out)]) == 0  # fmt: skip
+    result = json.loads(out.read_text())
+    assisted = result["target"]["generate"]["assisted"]
+    assert assisted["texts_that_differ"] == 0
+    assert assisted["ms_per_token_assisted"] > 0
+    assert result["rows"][0]["accepted_tested"] == 1.0
+    assert "assisted generation" in benchmark_table(result)
 
 
 def test_greedy_acceptance_figures_agree(evaluation):

@@ -12,6 +12,7 @@ STEPS = {
     "pseudo": "let the target summarise articles: the pseudo-dataset",
     "ngram": "estimate n-gram drafters with KenLM's lmplz",
     "drafter": "teach an LSTM, CNN or T5 drafter, by summaries or by the target",
+    "alphas": "the table of alpha by drafter and recipe, from the records of drafter runs",
     "evaluate": "measure acceptance, block efficiency, speed and ROUGE",
 }
 

@@ -21,6 +21,7 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, make_trace, speculative
 from fastllm.drafters import load_drafter
 from fastllm.drafters.base import Drafter
+from fastllm.drafters.t5 import T5Drafter
 from fastllm.metrics import (
     acceptance_by_position,
     cost_coefficient,
@@ -30,7 +31,8 @@ from fastllm.metrics import (
 )
 from fastllm.target import Target, TargetSession, load_target
 from fastllm.trace import Trace
-from train.data import HUB_NAME, Pair, load_pairs
+from train.corpus import split_sentences
+from train.data import HUB_NAME, Pair, sample_pairs
 from train.pseudo import generate
 from train.record import Record
 from train.rouge import rouge
@@ -81,9 +83,16 @@ def decode(session: TargetSession, job: Job, settings: Settings) -> Trace:
 
 
 @torch.inference_mode()
-def time_generate(target: Target, session: TargetSession, settings: Settings) -> tuple[float, int]:
-    """Seconds and tokens of transformers' own greedy generate on the same prompt, its encoder pass included."""
+def time_generate(
+    target: Target, session: TargetSession, settings: Settings, assistant: T5Drafter | None = None
+) -> tuple[float, list[int]]:
+    """Seconds and tokens of transformers' own greedy generate on the same prompt, its encoder pass included.
+
+    With `assistant`, assisted generation (its speculative decoding) with that T5 as it comes: twenty assistant tokens
+    at most, fewer where the assistant is unsure.
+    """
     ids = torch.tensor([session.source.prompt_ids], device=target.device)
+    helped = {"assistant_model": assistant.model} if assistant else {}
     started = time.perf_counter()
     out = target.model.generate(
         ids,
@@ -91,8 +100,9 @@ def time_generate(target: Target, session: TargetSession, settings: Settings) ->
         num_beams=1,
         max_new_tokens=settings.max_new_tokens,
         no_repeat_ngram_size=settings.sampling.no_repeat_ngram_size,
+        **helped,
     )
-    return time.perf_counter() - started, out.shape[1] - 1
+    return time.perf_counter() - started, out[0, 1:].tolist()
 
 
 def bootstrap_interval(spec: Sequence[Trace], plain: Sequence[Trace], seed: int, draws: int = 1000) -> list[float]:
@@ -162,6 +172,7 @@ def merge(results: Sequence[dict]) -> dict:
         **first,
         "target": {**first["target"], "plain": [p for r in results for p in r["target"]["plain"]]},
         "rows": [row for r in results for row in r["rows"]],
+        "best": best_gammas([row for r in results for row in r["rows"]]),
         "greedy_mismatches": sum(r["greedy_mismatches"] for r in results),
         "command": "`, `".join(r["command"] for r in results),
         "seconds": round(sum(r["seconds"] for r in results), 1),
@@ -185,12 +196,13 @@ def run(args: argparse.Namespace) -> None:
     target = load_target(args.target, args.device)
     drafters = [load_drafter(target, spec) for spec in args.drafters.split(",") if spec]
     wanted = max(args.articles, args.rouge_articles)
-    pairs = load_pairs(args.data, args.split, limit=wanted)
+    pairs = sample_pairs(args.data, args.split, wanted)
     if len(pairs) < args.articles:
         raise ValueError(f"{args.data} has {len(pairs)} usable pairs; --articles asks for {args.articles}.")
     jobs = [Job(None, 1, t) for t in temperatures]
     jobs += [Job(d, g, t) for d in drafters for g in gammas for t in temperatures]
-    traces, generated, mismatches = measure(args, target, jobs, pairs[: args.articles])
+    assistant = next((d for d in drafters if isinstance(d, T5Drafter)), None)
+    traces, generated, mismatches = measure(args, target, jobs, pairs[: args.articles], assistant)
     plain = {job.temperature: traces[job] for job in jobs if not job.drafter}
     rows = [row_of(job, traces[job], plain[job.temperature], args.seed) for job in jobs if job.drafter]
     limit = args.max_new_tokens or target.preset.max_new_tokens
@@ -200,16 +212,20 @@ def run(args: argparse.Namespace) -> None:
         scores = rouge([t.text for t in plain[0.0]], [p.summary for p in pairs[: args.articles]])
     else:
         scores = {}
+    scored = pairs[: args.rouge_articles or args.articles]
+    lead = rouge([" ".join(split_sentences(p.article)[:3]) for p in scored], [p.summary for p in scored])
     result = {
         "target": {
             "name": args.target,
             "sha256": target.sha256,
             **scores,
+            "lead3": lead,
             "rouge_articles": args.rouge_articles or args.articles,
             "plain": [_plain_row(t, ts) for t, ts in plain.items()],
             "generate": generated,
         },
         "rows": rows,
+        "best": best_gammas(rows),
         "articles": args.articles,
         "greedy_mismatches": mismatches,
         **record.as_dict(),
@@ -219,15 +235,42 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{mismatches} greedy texts differ from plain decoding's; in float32 that is a bug.")
 
 
+@dataclass
+class Clock:
+    """Seconds, tokens and texts of one way to decode, encoder included."""
+
+    seconds: float = 0.0
+    tokens: int = 0
+    differing: int = 0
+
+    def add(self, seconds: float, tokens: Sequence[int], wanted: Sequence[int]) -> None:
+        self.seconds += seconds
+        self.tokens += len(tokens)
+        self.differing += list(tokens) != list(wanted)
+
+    @property
+    def ms_per_token(self) -> float:
+        return 1e3 * self.seconds / self.tokens
+
+
 def measure(
-    args: argparse.Namespace, target: Target, jobs: Sequence[Job], pairs: Iterable[Pair]
+    args: argparse.Namespace,
+    target: Target,
+    jobs: Sequence[Job],
+    pairs: Iterable[Pair],
+    assistant: T5Drafter | None = None,
 ) -> tuple[dict[Job, list[Trace]], dict | None, int]:
-    """Traces of every job, transformers' generate for comparison, and how many greedy texts were not the target's."""
+    """Traces of every job, transformers' generate for comparison, and how many greedy texts were not the target's.
+
+    The order of the jobs turns round from article to article; transformers' turn, plain and with `assistant`, comes
+    after them, and beside it ours with a fresh session, encoder included: plain, and with the T5 at each gamma.
+    """
     traces: dict[Job, list[Trace]] = {job: [] for job in jobs}
-    generate_seconds, generate_tokens, ours_seconds, ours_tokens, mismatches = 0.0, 0, 0.0, 0, 0
     greedy = next((j for j in jobs if not j.drafter and j.temperature == 0), None)
-    limit = args.max_new_tokens or target.preset.max_new_tokens
-    for number, pair in enumerate(tqdm(pairs, unit="article")):
+    ours = [j for j in jobs if j.temperature == 0 and assistant is not None and j.drafter is assistant]
+    clocks = {"generate": Clock(), "ours": Clock(), "assisted": Clock(), **{j: Clock() for j in ours}}
+    mismatches, limit = 0, args.max_new_tokens or target.preset.max_new_tokens
+    for number, pair in enumerate(tqdm(pairs, unit="article", mininterval=5)):
         session = target.open(pair.article)
 
         def settings(job: Job, number: int = number) -> Settings:
@@ -237,27 +280,69 @@ def measure(
         if number == 0:
             for job in jobs:
                 decode(session, job, settings(job))
+            time_generate(target, session, settings(jobs[0]), assistant)
             time_generate(target, session, settings(jobs[0]))
         order = list(jobs) if number % 2 == 0 else list(reversed(jobs))
         here = {job: decode(session, job, settings(job)) for job in order}
         for job, trace in here.items():
             traces[job].append(trace)
             mismatches += job.temperature == 0 and greedy is not None and trace.tokens != here[greedy].tokens
-        if greedy:
-            seconds, tokens = time_generate(target, session, settings(greedy))
-            generate_seconds, generate_tokens = generate_seconds + seconds, generate_tokens + tokens
-            fresh = decode(target.open(pair.article), greedy, settings(greedy))
-            ours_seconds += fresh.seconds + fresh.seconds_encode
-            ours_tokens += len(fresh.tokens)
-    generated = None
-    if generate_tokens:
-        theirs, ours = generate_seconds / generate_tokens, ours_seconds / ours_tokens
-        generated = {
-            "ms_per_token_generate": round(1e3 * theirs, 3),
-            "ms_per_token_ours": round(1e3 * ours, 3),
-            "generate_over_ours": round(theirs / ours, 3),
+        if not greedy:
+            continue
+        wanted, plain = here[greedy].tokens, settings(greedy)
+        clocks["generate"].add(*time_generate(target, session, plain), wanted)
+        if assistant:
+            clocks["assisted"].add(*time_generate(target, session, plain, assistant), wanted)
+        for name, job in (("ours", greedy), *((j, j) for j in ours)):
+            # The drafter's own encoder runs inside the first draft; a fresh session pays for the target's, too.
+            fresh = decode(target.open(pair.article), job, settings(job))
+            clocks[name].add(fresh.seconds + fresh.seconds_encode, fresh.tokens, wanted)
+    return traces, _compared(clocks, ours) if greedy else None, mismatches
+
+
+def _compared(clocks: dict, ours: Sequence[Job]) -> dict:
+    """Milliseconds a token, encoder included, of transformers' decoders and of ours."""
+    generate, plain, assisted = clocks["generate"], clocks["ours"], clocks["assisted"]
+    result = {
+        "ms_per_token_generate": round(generate.ms_per_token, 3),
+        "ms_per_token_ours": round(plain.ms_per_token, 3),
+        "generate_over_ours": round(generate.ms_per_token / plain.ms_per_token, 3),
+        "texts_that_differ": generate.differing,
+    }
+    if assisted.tokens:
+        best = min(ours, key=lambda j: clocks[j].ms_per_token)
+        result["assisted"] = {
+            "drafter": best.drafter.name,
+            "ms_per_token_assisted": round(assisted.ms_per_token, 3),
+            "ms_per_token_ours": round(clocks[best].ms_per_token, 3),
+            "ours_at_gamma": best.gamma,
+            "assisted_over_ours": round(assisted.ms_per_token / clocks[best].ms_per_token, 3),
+            "speedup_over_generate": round(generate.ms_per_token / assisted.ms_per_token, 3),
+            "texts_that_differ": assisted.differing,
         }
-    return traces, generated, mismatches
+    return result
+
+
+def best_gammas(rows: Sequence[dict]) -> list[dict]:
+    """For each drafter and temperature: the gamma of the highest predicted speedup, and of the highest measured."""
+    groups: dict[tuple[str, float], list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["drafter"], row["temperature"]), []).append(row)
+    found = []
+    for (drafter, temperature), some in groups.items():
+        measured = max(some, key=lambda r: r["measured_speedup"])
+        predicted = max(some, key=lambda r: r["predicted_speedup"] or 0)
+        found.append(
+            {
+                "drafter": drafter,
+                "temperature": temperature,
+                "predicted_gamma": predicted["gamma"],
+                "predicted_speedup": predicted["predicted_speedup"],
+                "measured_gamma": measured["gamma"],
+                "measured_speedup": measured["measured_speedup"],
+            }
+        )
+    return found
 
 
 def _plain_row(temperature: float, traces: Sequence[Trace]) -> dict:
