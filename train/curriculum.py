@@ -20,7 +20,9 @@ class Stage:
     """One stretch of training.
 
     ``mix`` gives the share of batches that each task gets; a task is one of ``copy_short``, ``copy_long``,
-    ``extract``, ``summarize``. ``lr_end`` below ``lr`` makes the rate fall linearly over the stage.
+    ``extract``, ``summarize``. ``lr_end`` below ``lr`` makes the rate fall linearly over the stage. The weights at the
+    ends of all ``averaged`` stages are averaged for export (Izmailov et al. 2018, "Averaging Weights Leads to Wider
+    Optima").
     """
 
     name: str
@@ -29,6 +31,7 @@ class Stage:
     mix: dict[str, float] = field(default_factory=dict)
     lr: float = 0.02
     lr_end: float = 0.02
+    averaged: bool = False
 
 
 # Learning to copy first: shared/training.md and the record in checkpoints/mini say how this was measured.
@@ -36,9 +39,9 @@ MINI_STAGES = (
     Stage("copy_short", 500, 128, {"copy_short": 1.0}),
     Stage("copy_long", 100, 64, {"copy_long": 1.0}),
     Stage("extract", 200, 32, {"extract": 0.9, "copy_long": 0.1}),
-    Stage("summarize", 4000, 32, {"summarize": 0.5, "extract": 0.45, "copy_long": 0.05}),
-    Stage("cooldown", 460, 32, {"summarize": 0.4, "extract": 0.6}, lr_end=0.0),
-    Stage("polish", 170, 32, {"summarize": 0.4, "extract": 0.6}, lr=0.01, lr_end=0.0),
+    Stage("summarize", 900, 32, {"summarize": 0.5, "extract": 0.45, "copy_long": 0.05}),
+    Stage("cooldown", 320, 32, {"summarize": 0.4, "extract": 0.6}, lr_end=0.0, averaged=True),
+    Stage("polish", 130, 32, {"summarize": 0.4, "extract": 0.6}, lr=0.01, lr_end=0.0, averaged=True),
 )
 FINE_TUNE_STAGES = (Stage("summarize", 2000, 32, {"summarize": 1.0}, lr=0.001, lr_end=0.0),)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from safetensors.torch import load_file, save_model
 from tqdm import tqdm
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, T5Config, T5ForConditionalGeneration
 
@@ -28,6 +30,7 @@ from train.state import load_progress, save_state
 from train.tokenizer import train_tokenizer
 
 PREFIX = "summarize: "
+AVERAGED = "averaged"  # folder in --state of the weights at the ends of averaged stages
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,17 @@ def export(model, tokenizer, folder: Path, max_article: int, max_new: int) -> No
     tokenizer.save_pretrained(folder)
 
 
+def _keep(model, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_model(model, str(file))
+
+
+def mean_weights(files: Sequence[Path]) -> dict[str, torch.Tensor]:
+    """The mean of several checkpoints of one model, weight by weight, in float32."""
+    loaded = [load_file(f) for f in files]
+    return {name: torch.stack([w[name].float() for w in loaded]).mean(0) for name in loaded[0]}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default=HUB_NAME, help="training pairs: hub name, parquet or jsonl")
     parser.add_argument("--validation", default=None, help="pairs for the validation loss and ROUGE")
@@ -190,7 +204,12 @@ def run(args: argparse.Namespace) -> None:
             args, accelerator, model, optimizer, corpus, ids, stages, progress, record, held_out, tokenizer
         )
     if accelerator.is_main_process:
-        export(accelerator.unwrap_model(model), tokenizer, args.out, args.max_article, args.max_summary)
+        plain = accelerator.unwrap_model(model)
+        averaged = sorted((args.state / AVERAGED).glob("*.safetensors"))
+        if averaged:
+            plain.load_state_dict(mean_weights(averaged), strict=False)
+        record.notes["averaged"] = [f.stem for f in averaged]
+        export(plain, tokenizer, args.out, args.max_article, args.max_summary)
         record.notes |= {
             "stages": [asdict(s) for s in stages],
             "steps_done": asdict(progress),
@@ -242,6 +261,8 @@ def _train(
                 save_state(accelerator, args.state, asdict(progress))
             if validation and (global_step % args.validate_every == 0 or step + 1 == stage.steps):
                 _validate(args, accelerator, model, tokenizer, validation, held_out, stage, global_step, average, bar)
+        if stage.averaged and stage.steps and accelerator.is_main_process:
+            _keep(accelerator.unwrap_model(model), args.state / AVERAGED / f"{stage.name}.safetensors")
         progress = Progress(number + 1, 0, progress.global_step, record.seconds())
         save_state(accelerator, args.state, asdict(progress))
     return progress
