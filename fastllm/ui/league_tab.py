@@ -101,7 +101,9 @@ def make_league(target: Target) -> Callable[..., AsyncIterator[tuple]]:
             yield render.notices_html([str(error)], error=True), gr.skip(), gr.skip()
         except Exception:
             log.exception("the league failed")
-            sentence = "The league failed inside the model. The article is still in the box: try again, or a shorter one."
+            sentence = (
+                "The league failed inside the model. The article is still in the box: try again, or a shorter one."
+            )
             yield render.notices_html([sentence], error=True), gr.skip(), gr.skip()
 
     return run

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from fastllm.drafters import DrafterInfo
 from fastllm.league import Along
 from fastllm.metrics import Metrics
+from fastllm.ui.expected import size_text
 from fastllm.ui.plots import label, styled
 
 # Pixels of one token's column, and of one drafter's row.
@@ -18,8 +19,8 @@ COLUMN, ROW = 15, 26
 
 INTRO = (
     '<div class="fl-lab-intro"><p><b>Every drafter on the same text.</b> The target summarises the article once; then '
-    "each drafter is asked, after every token of that summary, what it would draft next, and decodes the article itself "
-    "at the chosen draft length. Dark squares of the map are tokens that a drafter could not guess.</p></div>"
+    "each drafter is asked, after every token of that summary, what it would draft next, and then decodes the article "
+    "itself at the chosen draft length. Dark squares of the map are tokens that a drafter could not guess.</p></div>"
 )
 
 
@@ -32,11 +33,6 @@ class Row:
     metrics: Metrics
     c: float | None
     speedup: float | None
-
-
-def size_text(size_bytes: int) -> str:
-    """Megabytes of weights."""
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes else "no weights"
 
 
 def _cell(value: float | None, form: str, unit: str = "") -> str:
