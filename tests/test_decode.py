@@ -7,7 +7,11 @@ import torch
 
 from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, ending_of, make_trace, speculative
+from fastllm.drafters.cnn import CnnDrafter, CnnModel
+from fastllm.drafters.copying import CopyConfig
 from fastllm.drafters.lookup import LookupDrafter
+from fastllm.drafters.lstm import LstmDrafter, LstmModel
+from fastllm.drafters.t5 import T5Drafter
 from fastllm.trace import from_json, to_json
 from tests.conftest import ARTICLE, TEXTS
 from tests.drafters import ScriptedDrafter, TargetAsDrafter
@@ -21,7 +25,19 @@ def drafter_named(name: str, target, article: str):
         "never": lambda: TargetAsDrafter(target, article, shift=1),
         "lookup": lambda: LookupDrafter(target.vocab_size),
         "empty": lambda: ScriptedDrafter(target.vocab_size, ()),
+        "lstm": lambda: LstmDrafter(copying(LstmModel, target.vocab_size)),
+        "cnn": lambda: CnnDrafter(copying(CnnModel, target.vocab_size, layers=2, kernel=3)),
+        "t5": lambda: T5Drafter(target.model, target.vocab_size, target.start_id),
     }[name]()
+
+
+def copying(kind, vocab_size: int, **sizes):
+    """A random LSTM or CNN that copies what it has begun to copy, so that some drafts are accepted."""
+    torch.manual_seed(0)
+    model = kind(CopyConfig(vocab_size, d_model=8, d_state=8, **sizes))
+    with torch.no_grad():
+        model.match_score.copy_(3.0 * torch.arange(len(model.match_score)))
+    return model
 
 
 def run(target, article, drafter, settings):
@@ -32,7 +48,7 @@ def run(target, article, drafter, settings):
 
 @pytest.mark.parametrize("blocked", [0, 3])
 @pytest.mark.parametrize("gamma", [1, 2, 5, 10])
-@pytest.mark.parametrize("name", ["always", "sometimes", "never", "lookup", "empty"])
+@pytest.mark.parametrize("name", ["always", "sometimes", "never", "lookup", "empty", "lstm", "cnn", "t5"])
 def test_greedy_equals_plain_decoding(tiny, name, gamma, blocked):
     """Token for token the target's own greedy text: every drafter, gamma and article, with and without blocking."""
     settings = Settings(gamma, Sampling(no_repeat_ngram_size=blocked), max_new_tokens=24)
@@ -55,7 +71,7 @@ def test_plain_decoding_equals_generate(tiny, blocked):
         assert list(ours.tokens) == theirs[0, 1:].tolist()
 
 
-@pytest.mark.parametrize("name", ["always", "sometimes", "never", "lookup"])
+@pytest.mark.parametrize("name", ["always", "sometimes", "never", "lookup", "lstm", "cnn", "t5"])
 def test_sampling_emits_the_target_distribution(tiny, name):
     """The first token over many seeds is distributed as the target's p (G-test), whatever the drafter."""
     sampling, session = Sampling(1.0, top_k=6), tiny.open(ARTICLE)
