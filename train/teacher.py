@@ -7,6 +7,7 @@ a distribution again: forward KL to it is finite, and beta differs from the exac
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,8 @@ def cache(target: Target, examples: Sequence[Example], k: int, folder: Path, bat
         if not file.exists():
             rows = _compute(target, examples[at : at + SHARD], k, batch_size)
             ends = np.cumsum([len(r.ids) for r in rows])
-            half = file.with_suffix(".tmp.npz")
+            # Named by the process, since two runs may fill one cache at the same time.
+            half = file.with_name(f"{file.stem}.{os.getpid()}.part.npz")
             np.savez(half, ids=np.concatenate([r.ids for r in rows]), logp=np.concatenate([r.logp for r in rows]),
                      ends=ends)  # fmt: skip
             half.rename(file)

@@ -115,8 +115,9 @@ class CopyModel(nn.Module):
         self.bottleneck = nn.Linear(config.d_state + d, d)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
         self.gate = nn.Linear(config.d_state + d, 1)
-        self.match_score = nn.Parameter(torch.zeros(longest + 1))
-        self.match_gate = nn.Parameter(torch.zeros(longest + 1))
+        # A copier from the first step on: what has been copied for long is copied further. Training adjusts it.
+        self.match_score = nn.Parameter(2.0 * torch.arange(longest + 1))
+        self.match_gate = nn.Parameter(-1.0 * torch.arange(longest + 1))
 
     @abstractmethod
     def first(self, memory: Memory) -> tuple[Tensor, ...]:
