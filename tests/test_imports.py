@@ -17,7 +17,7 @@ LAYERS = [
     {"drafters.base"},
     {"drafters.*"},
     {"drafters"},
-    {"decode", "metrics", "rejections"},
+    {"decode", "metrics", "rejections", "lab"},
     {"cli", "ui", "ui.*"},
     {"__main__"},
 ]
