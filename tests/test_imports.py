@@ -17,7 +17,7 @@ LAYERS = [
     {"drafters.base"},
     {"drafters.*"},
     {"drafters"},
-    {"decode", "metrics", "rejections", "lab"},
+    {"decode", "metrics", "rejections", "lab", "whatif", "export"},
     {"cli", "ui", "ui.*"},
     {"__main__"},
 ]
