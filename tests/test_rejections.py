@@ -7,9 +7,9 @@ import dataclasses
 import io
 
 import pytest
-from tests.traces import trace_of
 
 from fastllm.rejections import KINDS, Rejection, rejections, to_csv
+from tests.traces import trace_of
 
 
 def test_a_rejection_says_where_it_stood_and_what_replaced_it():
