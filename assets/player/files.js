@@ -27,7 +27,7 @@ function makeFiles(box, store) {
       if (answer.text !== undefined) download(answer.text, `${stem()}${kind.suffix}`, kind.type);
       note.textContent = answer.error ?? "Saved.";
     });
-    save.after(button);
+    saves[saves.length - 1].after(button);
     saves.push(button);
   }
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import gradio as gr
 from anyio import to_thread
 
-from fastllm import rejections
+from fastllm import export, rejections
 from fastllm.config import ASSETS
 from fastllm.trace import MAX_BYTES, Trace, TraceError, from_json
 from fastllm.ui import recordings, render
@@ -36,6 +36,8 @@ class Export:
 
 
 EXPORTS: tuple[Export, ...] = (
+    Export("page", "As a web page", ".html", "text/html", export.to_html),
+    Export("tokens", "Tokens as CSV", "-tokens.csv", "text/csv", export.to_csv),
     Export(
         "rejections",
         "Rejections as CSV",
@@ -48,11 +50,11 @@ EXPORTS: tuple[Export, ...] = (
 
 async def export_run(key: str, text: str) -> dict[str, str]:
     """The trace `text`, which is not trusted, in another form: {"text": ...}, or {"error": a sentence}."""
-    export = next((e for e in EXPORTS if e.key == key), None)
-    if export is None or not isinstance(text, str):
+    form = next((e for e in EXPORTS if e.key == key), None)
+    if form is None or not isinstance(text, str):
         return {"error": "There is no such form to save a run in."}
     try:
-        return {"text": await to_thread.run_sync(lambda: export.write(from_json(text)))}
+        return {"text": await to_thread.run_sync(lambda: form.write(from_json(text)))}
     except TraceError as error:
         return {"error": str(error)}
 

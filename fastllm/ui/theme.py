@@ -15,6 +15,7 @@ from fastllm.config import ASSETS
 
 STYLE_SHEET = ASSETS / "style.css"
 PLAYER_SHEET = ASSETS / "player" / "player.css"
+STYLE_SHEETS = [STYLE_SHEET, PLAYER_SHEET, ASSETS / "lab.css"]
 TINT = 0.12  # share of a status's colour in the background of its tokens; style.css reads it as --fl-tint
 
 
@@ -116,10 +117,4 @@ def theme() -> gr.themes.Base:
 def launch_options() -> dict:
     """How the page is launched wherever it is launched: its look, and what visitors paste is kept nowhere, not even in
     their browser."""
-    return {
-        "theme": theme(),
-        "css": css(),
-        "css_paths": [STYLE_SHEET, PLAYER_SHEET],
-        "run_history": False,
-        "ssr_mode": False,
-    }
+    return {"theme": theme(), "css": css(), "css_paths": STYLE_SHEETS, "run_history": False, "ssr_mode": False}
