@@ -74,6 +74,18 @@ study: $(VENV)/.installed ## count rejections by kind, drafter and position on 3
 		--temperature 0,1 --traces $(STATE)/study
 	$(BIN)/python -m fastllm.study $(STATE)/study --json assets/study.json
 
+# Recorded runs of our own articles for the page's menu: name, example, arguments. Titles stand in assets/traces/index.json.
+define RECORD
+$(BIN)/python -c 'import json, sys; print(json.load(open(sys.argv[1]))["text"])' assets/examples/$(2).json \
+	| $(BIN)/python -m fastllm - --baseline --json assets/traces/$(1).json $(3)
+endef
+
+.PHONY: traces
+traces: $(VENV)/.installed ## record the packaged example runs anew (after the target's weights have changed)
+	$(call RECORD,sport-lookup,sport,--drafter lookup --gamma 4 --temperature 0)
+	$(call RECORD,accident-ngram,accident,--drafter ngram --n 3 --gamma 4 --temperature 0 --max-new-tokens 28)
+	$(call RECORD,science-sampled,science,--drafter ngram --n 3 --gamma 4 --temperature 1 --seed 3 --max-new-tokens 24)
+
 .PHONY: screenshots
 screenshots: $(VENV)/.installed-dev ## take the page's screenshots anew (needs Debian's chromium)
 	$(BIN)/python -m tests.browser.screenshots

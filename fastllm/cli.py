@@ -89,7 +89,7 @@ def main(argv: Iterable[str] | None = None) -> int:
         print(f"fastllm: {error}", file=sys.stderr)
         return 2
     if args.json:
-        args.json.write_text(to_json(trace, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(to_json(trace) + "\n", encoding="utf-8")
     return 0
 
 

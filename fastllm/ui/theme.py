@@ -14,7 +14,8 @@ import gradio as gr
 from fastllm.config import ASSETS
 
 STYLE_SHEET = ASSETS / "style.css"
-STYLE_SHEETS = [STYLE_SHEET, ASSETS / "lab.css"]
+PLAYER_SHEET = ASSETS / "player" / "player.css"
+STYLE_SHEETS = [STYLE_SHEET, PLAYER_SHEET, ASSETS / "lab.css"]
 TINT = 0.12  # share of a status's colour in the background of its tokens; style.css reads it as --fl-tint
 
 
