@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import gradio as gr
 
-from fastllm.config import ASSETS
 from fastllm.target import Target
-from fastllm.trace import Article, Trace, TraceError, from_json
-from fastllm.ui import render, whatif_view
+from fastllm.trace import Article, Trace, TraceError
+from fastllm.ui import recordings, render, whatif_view
 from fastllm.ui.uploads import read_trace
 from fastllm.whatif import MOST_TOKENS, WhatIfError, places, what_if
-
-TRACES = ASSETS / "traces"
-
-
-def packaged(folder: Path = TRACES) -> list[str]:
-    """Names of the recorded runs that come with FastLLM."""
-    return sorted(f.stem for f in folder.glob("*.json") if f.name != "index.json")
-
-
-def load_packaged(name: str, folder: Path = TRACES) -> Trace:
-    """The packaged run of that name.
-
-    Raises:
-        TraceError: there is none.
-    """
-    if name not in packaged(folder):
-        raise TraceError("There is no recorded run of that name: choose one from the list.")
-    return from_json((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def slim(trace: Trace) -> Trace:
@@ -40,7 +20,7 @@ def slim(trace: Trace) -> Trace:
 
 def build(target: Target) -> None:
     """The tab's components and events, inside the current Blocks."""
-    names = packaged()
+    names = [(r.title, r.name) for r in recordings.listed()]
     kept = gr.State(None)
     gr.HTML(whatif_view.INTRO, js_on_load=None, apply_default_css=False)
     with gr.Row(elem_classes="fl-lab"):
@@ -85,7 +65,7 @@ def build(target: Target) -> None:
 
 def open_packaged(name: str) -> tuple:
     """A packaged run was chosen."""
-    return _opened(lambda: load_packaged(name))
+    return _opened(lambda: recordings.load(name))
 
 
 def open_upload(path: str) -> tuple:
