@@ -189,10 +189,14 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
         show = Show(session, loaded, settings, checked.notices)
         yield Frame(player=show.first()).outputs()
         steps = models.steps(session, loaded, settings)
-        while not (live.stop or clock.over) and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
+        while not (live.stop or (clock.over and show.steps)) and (
+            batch := await to_thread.run_sync(models.burst, steps, BURST)
+        ):
             show.add(batch)
             yield show.frame(f"Speculative decoding: {_tokens_in_calls(show.trace)}.")
             await asyncio.sleep(DRAIN)
+            if live.stop or clock.over:
+                break
 
         # Nobody inspects plain decoding's candidates.
         steps, batch = models.steps(session, None, dataclasses.replace(settings, top=0)), None
