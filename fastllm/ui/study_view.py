@@ -73,10 +73,10 @@ def by_kind(groups: Sequence[Group]) -> go.Figure:
             hovertext=[f"{kind}: {n:,} of {t:,} rejections" for n, t in zip(counts, totals, strict=True)],
             hoverinfo="text",
         )
-    styled(figure, "share of the drafter's rejections, %", "", height=150 + 42 * len(groups))
-    figure.update_xaxes(range=[0, 100])
+    styled(figure, "share of rejections, %", "", height=150 + 42 * len(groups))
+    figure.update_xaxes(range=[0, 101], tickvals=[0, 25, 50, 75, 100])
     figure.update_yaxes(autorange="reversed", automargin=True)
-    return figure.update_layout(barmode="stack", bargap=0.35)
+    return figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
 
 
 def refused_of_kind(groups: Sequence[Group]) -> go.Figure:
@@ -151,7 +151,7 @@ def say(groups: Sequence[Group]) -> str:
         if enough and g.total.tested:
             worst = max(enough, key=lambda k: enough[k].rate)
             parts.append(
-                f"{g.drafter} had {g.total.rate:.0%} of its tested tokens refused, most of all where the target wanted "
-                f"a {worst} ({enough[worst].rate:.0%} of {enough[worst].tested:,})."
+                f"{g.drafter}: {g.total.rate:.0%} of the tested tokens were refused, and most where the target's token "
+                f"was of the kind {worst} ({enough[worst].rate:.0%} of {enough[worst].tested:,})."
             )
     return " ".join(parts) or "Too few tested tokens to say which kind is the hardest."

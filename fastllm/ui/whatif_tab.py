@@ -25,16 +25,10 @@ def build(target: Target) -> None:
     gr.HTML(whatif_view.INTRO, js_on_load=None, apply_default_css=False)
     with gr.Row(elem_classes="fl-lab"):
         with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
-            with gr.Row(elem_classes="fl-controls"):
-                choice = gr.Dropdown(names, value=None, label="A recorded run", elem_id="whatif-run", min_width=140)
-                file = gr.UploadButton(
-                    "Open a trace …",
-                    file_types=[".json"],
-                    type="filepath",
-                    elem_id="whatif-file",
-                    min_width=140,
-                    size="sm",
-                )
+            choice = gr.Dropdown(names, value=None, label="A recorded run", elem_id="whatif-run")
+            file = gr.UploadButton(
+                "Or open a saved trace …", file_types=[".json"], type="filepath", elem_id="whatif-file", size="sm"
+            )
             place = gr.Dropdown([], label="Draft token", elem_id="whatif-place", allow_custom_value=False)
             temperature = _slider(0, 2, 1, 0.05, "Temperature", "whatif-temperature")
             top_p = _slider(0.05, 1, 1, 0.05, "Top-p", "whatif-top-p")
