@@ -38,8 +38,8 @@ CONTRAST = """selector => {
 }"""
 TEXTS = (
     f"{TOKENS}, .fl-step, .fl-status, .fl-tile dt, .fl-tile dd, .fl-tile small, .fl-legend span, .fl-legend small, "
-    ".fl-count, .fl-compare p, .fl-race span, .fl-race small, .fl-title p, .fl-title h1, .fl-chart-title h3, label span, "
-    "#run, .fl-transport label, .fl-transport button, .fl-why summary, .fl-inspector h3, .fl-inspector p, "
+    ".fl-count, .fl-compare p, .fl-race span, .fl-race small, .fl-title p, .fl-title h1, .fl-chart-title h3, "
+    "label span, #run, .fl-transport label, .fl-transport button, .fl-why summary, .fl-inspector h3, .fl-inspector p, "
     ".fl-inspector th, .fl-inspector td, .fl-inspector dt, .fl-inspector dd, .fl-inspector mark, .fl-article, "
     ".fl-inspector figcaption, .fl-inspector caption, .fl-rejections th, .fl-rejections td, .fl-rejections summary, "
     ".fl-files button, .fl-files span, .fl-question, .fl-found, .fl-banner, .fl-race-note"
@@ -99,7 +99,7 @@ def shown(page) -> int:
 
 
 def test_a_visitor_runs_an_example_and_reads_the_outcome(open_page):
-    """Example, run, stream, figures, race, summary, comparison and charts; labels read as sentences; shapes are drawn."""
+    """Example, run, stream, figures, race, summary, comparison and charts."""
     page = open_page()
     before = page.input_value("#article textarea")
     page.click("#examples button:has-text('Weather')")
