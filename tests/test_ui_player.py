@@ -33,14 +33,19 @@ def test_the_events_that_the_page_listens_to_are_in_the_script():
     assert "${value}" not in made.html_template
 
 
+def exported(key, text) -> dict:
+    return asyncio.run(export_run({"key": key, "text": text}))
+
+
 def test_an_export_is_made_of_a_trace_that_was_checked():
     """Page, tokens and rejections; a forged trace and an unknown form are refused in a sentence."""
-    assert asyncio.run(export_run("page", to_json(example())))["text"].lower().startswith("<!doctype html>")
-    assert "\r\n" in asyncio.run(export_run("tokens", to_json(example())))["text"]
-    answer = asyncio.run(export_run("rejections", to_json(example())))
+    assert exported("page", to_json(example()))["text"].lower().startswith("<!doctype html>")
+    assert "\r\n" in exported("tokens", to_json(example()))["text"]
+    answer = exported("rejections", to_json(example()))
     rows = list(csv.DictReader(io.StringIO(answer["text"])))
     assert [row["step"] for row in rows] == ["0"]
-    assert asyncio.run(export_run("rejections", '{"version": 2}'))["error"].startswith("trace.")
-    assert "no such form" in asyncio.run(export_run("page<b>", to_json(example())))["error"]
-    assert "no such form" in asyncio.run(export_run("rejections", None))["error"]
+    assert exported("rejections", '{"version": 2}')["error"].startswith("trace.")
+    assert "no such form" in exported("page<b>", to_json(example()))["error"]
+    assert "no such form" in exported("rejections", None)["error"]
+    assert "no such form" in asyncio.run(export_run(["page"]))["error"]
     assert len({e.key for e in EXPORTS}) == len(EXPORTS)

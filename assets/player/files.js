@@ -23,7 +23,7 @@ function makeFiles(box, store) {
   for (const kind of CONFIG.exports) {
     const button = make("button", { type: "button", class: `fl-export-${kind.key}`, disabled: true }, kind.label);
     button.addEventListener("click", async () => {
-      const answer = await server.export_run(kind.key, JSON.stringify(store.trace()));
+      const answer = await server.export_run({ key: kind.key, text: JSON.stringify(store.trace()) });
       if (answer.text !== undefined) download(answer.text, `${stem()}${kind.suffix}`, kind.type);
       note.textContent = answer.error ?? "Saved.";
     });

@@ -48,8 +48,10 @@ EXPORTS: tuple[Export, ...] = (
 )
 
 
-async def export_run(key: str, text: str) -> dict[str, str]:
-    """The trace `text`, which is not trusted, in another form: {"text": ...}, or {"error": a sentence}."""
+async def export_run(asked: dict) -> dict[str, str]:
+    """The trace in `asked["text"]`, which is not trusted, in the form `asked["key"]`: {"text": ...}, or {"error": a
+    sentence}. The browser calls it; what it is sent is stored nowhere."""
+    key, text = (asked.get("key"), asked.get("text")) if isinstance(asked, dict) else (None, None)
     form = next((e for e in EXPORTS if e.key == key), None)
     if form is None or not isinstance(text, str):
         return {"error": "There is no such form to save a run in."}
