@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Iterable
@@ -88,7 +89,7 @@ def main(argv: Iterable[str] | None = None) -> int:
         print(f"fastllm: {error}", file=sys.stderr)
         return 2
     if args.json:
-        args.json.write_text(to_json(trace, indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(to_json(trace) + "\n", encoding="utf-8")
     return 0
 
 
@@ -137,10 +138,12 @@ def _run(args: argparse.Namespace) -> Trace:
     print(f"\n\n{trace.text}\n")
     print("\n".join(figures(summarise(trace))))
     if args.baseline:
-        plain = make_trace(session, None, settings, list(autoregressive(session, settings)))
+        unwatched = dataclasses.replace(settings, top=0)
+        plain = make_trace(session, None, settings, list(autoregressive(session, unwatched)))
         same = "the same text" if plain.tokens == trace.tokens else "another text"
         if not sampling.greedy:
             same = "one more sample of the same distribution"
         print(f"plain decoding: {plain.seconds * 1e3:.0f} ms, {same}; ", end="")
         print(f"measured speedup {_number(measured_speedup(trace, plain), '.2f')}x")
+        trace = trace.compared_with(plain)
     return trace

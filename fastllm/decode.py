@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from importlib import metadata
 
 import torch
@@ -51,6 +52,8 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
             raise ValueError("a drafter that samples must say which distribution it sampled from")
         u = [0.0] * (k + 1) if settings.sampling.greedy else sampler.uniform(k + 1)
         verdict = verify(draft.ids, p, q, u, target.eos_id)
+        # What follows is for whoever watches: no decoder needs it, so no clock counts it.
+        clock.append(time.perf_counter())
         step = _record(session, settings, index, len(prefix), draft, logits, p, u, verdict, clock)
         prefix += step.tokens
         yield step
@@ -70,7 +73,7 @@ def _record(
     verdict: Verdict,
     clock: list[float],
 ) -> Step:
-    """The Step of one target call. `clock` holds the times at its start, after drafting, after the target."""
+    """The Step of one target call. `clock`: the times at its start, after drafting, the target and verification."""
     piece = session.target.piece
     k, tested = len(draft.ids), len(verdict.betas)
     p_top = _candidates(session, logits, p, settings.top)
@@ -96,9 +99,8 @@ def _record(
     if verdict.token is not None:
         row = verdict.accepted
         emitted = Emitted(verdict.token, piece(verdict.token), verdict.kind, float(p[row, verdict.token]), p_top[row])
-    started, drafted, scored = clock
-    now = time.perf_counter()
-    return Step(index, position, tokens, emitted, drafted - started, scored - drafted, now - scored)
+    started, drafted, scored, verified = clock
+    return Step(index, position, tokens, emitted, drafted - started, scored - drafted, verified - scored)
 
 
 def _candidates(
@@ -117,9 +119,13 @@ def _candidates(
     else:
         after = probs.gather(-1, index).tolist()
     return [
-        tuple(Candidate(t, piece(t), r, a) for t, r, a in zip(*row, strict=True))
+        tuple(Candidate(t, piece(t), _seven_digits(r), _seven_digits(a)) for t, r, a in zip(*row, strict=True))
         for row in zip(index_list, raw, after, strict=True)
     ]
+
+
+def _seven_digits(value: float) -> float:
+    return float(f"{value:.7g}")
 
 
 def ending_of(session: TargetSession, settings: Settings, steps: Sequence[Step]) -> Ending:
@@ -162,4 +168,6 @@ def make_trace(
             "torch": torch.__version__,
             "transformers": metadata.version("transformers"),
         },
+        eos_id=target.eos_id,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from fastllm.trace import Trace
+from fastllm.trace import Step, Trace
 
 
 @dataclass(frozen=True)
@@ -61,32 +61,62 @@ def _ratio(a: float, b: float) -> float | None:
     return a / b if b else None
 
 
+class _Tally:
+    """Sums over steps, from which every figure is made."""
+
+    def __init__(self) -> None:
+        self.tokens = self.calls = self.drafted = self.tested = self.accepted = self.judged = 0
+        self.betas = self.draft = self.target = self.other = 0.0
+
+    def add(self, step: Step) -> None:
+        self.tokens += len(step.tokens)
+        self.calls += 1
+        self.drafted += len(step.draft)
+        self.tested += sum(t.status != "ignored" for t in step.draft)
+        self.accepted += step.accepted
+        betas = [t.beta for t in step.draft if t.beta is not None]
+        self.judged += len(betas)
+        self.betas += sum(betas)
+        self.draft += step.seconds_draft
+        self.target += step.seconds_target
+        self.other += step.seconds_other
+
+    def metrics(self) -> Metrics:
+        seconds = self.draft + self.target + self.other
+        return Metrics(
+            tokens=self.tokens,
+            target_calls=self.calls,
+            drafted=self.drafted,
+            tested=self.tested,
+            accepted=self.accepted,
+            tau=_ratio(self.tokens, self.calls),
+            accepted_tested=_ratio(self.accepted, self.tested),
+            accepted_drafted=_ratio(self.accepted, self.drafted),
+            mean_beta=_ratio(self.betas, self.judged),
+            seconds_draft=self.draft,
+            seconds_target=self.target,
+            seconds_other=self.other,
+            seconds=seconds,
+            overhead_share=_ratio(self.other, seconds),
+            tokens_per_second=_ratio(self.tokens, seconds),
+        )
+
+
+def running(steps: Iterable[Step]) -> Iterator[Metrics]:
+    """The figures after each step, lazily: as many steps as are taken are counted, each once."""
+    tally = _Tally()
+    for step in steps:
+        tally.add(step)
+        yield tally.metrics()
+
+
 def summarise(*traces: Trace) -> Metrics:
     """The figures of these runs, pooled over all their steps."""
-    steps = [s for t in traces for s in t.steps]
-    draft = [t for s in steps for t in s.draft]
-    betas = [t.beta for t in draft if t.beta is not None]
-    accepted = sum(t.status == "accepted" for t in draft)
-    tested = sum(t.status != "ignored" for t in draft)
-    tokens = sum(len(s.tokens) for s in steps)
-    parts = [sum(getattr(s, f"seconds_{name}") for s in steps) for name in ("draft", "target", "other")]
-    return Metrics(
-        tokens=tokens,
-        target_calls=len(steps),
-        drafted=len(draft),
-        tested=tested,
-        accepted=accepted,
-        tau=_ratio(tokens, len(steps)),
-        accepted_tested=_ratio(accepted, tested),
-        accepted_drafted=_ratio(accepted, len(draft)),
-        mean_beta=_ratio(sum(betas), len(betas)),
-        seconds_draft=parts[0],
-        seconds_target=parts[1],
-        seconds_other=parts[2],
-        seconds=sum(parts),
-        overhead_share=_ratio(parts[2], sum(parts)),
-        tokens_per_second=_ratio(tokens, sum(parts)),
-    )
+    tally = _Tally()
+    for trace in traces:
+        for step in trace.steps:
+            tally.add(step)
+    return tally.metrics()
 
 
 def acceptance_by_position(traces: Sequence[Trace]) -> list[PositionRow]:

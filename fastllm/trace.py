@@ -9,12 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import reprlib
 import types
 import typing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
-TRACE_VERSION = 1
+TRACE_VERSION = 2
+# A run of 1024 tokens with all its candidates stays below it.
+MAX_BYTES = 8_000_000
+MAX_TOKEN_TEXT = 500
 
 Status = Literal["accepted", "rejected", "ignored"]
 Kind = Literal["resampled", "bonus", "target"]
@@ -47,7 +52,7 @@ class DraftToken:
         beta: sum over the vocabulary of min(p, q) at this position, the chance that a draft token is accepted here
             (Leviathan et al. 2023, Definition 3.1); None for an ignored token.
         p_top, q_top: the most probable tokens of each model, by raw probability. A drafter without a distribution
-            (lookup) has an empty q_top.
+            (lookup) has an empty q_top. Rounded to 7 significant digits: they are for inspection.
     """
 
     id: int
@@ -85,8 +90,9 @@ class Step:
         index: number of the step, from 0.
         position: summary tokens before this step.
         emitted: None when the text ended inside the accepted draft.
-        seconds_draft, seconds_target, seconds_other: drafting, the target's forward pass, everything else (sampling,
-            verification, records). Time the consumer of the stream spends between steps is in none of them.
+        seconds_draft, seconds_target, seconds_other: drafting, the target's forward pass, everything else that
+            decoding needs (distributions, verification, sampling). Collecting what only an inspector needs, and the
+            time that the consumer of the stream spends between steps, is in none of them.
     """
 
     index: int
@@ -124,10 +130,20 @@ class Article:
 
 
 @dataclass(frozen=True)
+class Plain:
+    """Plain decoding of a run's article, with its target and its settings: what the run is compared with."""
+
+    steps: tuple[Step, ...] = ()
+    text: str = ""
+    ending: Ending = "running"
+
+
+@dataclass(frozen=True)
 class Trace:
     """A run: what was asked, with which models, and every step. ``text`` is the finished summary.
 
-    ``seconds_encode`` is the encoder's time, once per article. ``versions`` and the hashes say with what it was made.
+    ``seconds_encode`` is the encoder's time, once per article. ``versions`` and the hashes say with what it was made,
+    ``made`` says when (ISO 8601, UTC). ``plain`` is None where plain decoding was not run.
     """
 
     mode: Mode
@@ -148,6 +164,9 @@ class Trace:
     target_hash: str = ""
     drafter_hash: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    eos_id: int = 1
+    made: str = ""
+    plain: Plain | None = None
     version: int = TRACE_VERSION
 
     @property
@@ -160,6 +179,21 @@ class Trace:
         """Wall-clock seconds of the steps, without the encoder."""
         return sum(s.seconds for s in self.steps)
 
+    @property
+    def baseline(self) -> Trace | None:
+        """``plain`` as a trace of its own."""
+        if self.plain is None:
+            return None
+        steps, text, ending = self.plain.steps, self.plain.text, self.plain.ending
+        return dataclasses.replace(
+            self, mode="autoregressive", drafter="", gamma=0, drafter_hash="", steps=steps, text=text, ending=ending,
+            plain=None,
+        )  # fmt: skip
+
+    def compared_with(self, baseline: Trace) -> Trace:
+        """This run with `baseline`, a run of plain decoding, beside it."""
+        return dataclasses.replace(self, plain=Plain(baseline.steps, baseline.text, baseline.ending))
+
 
 def to_json(trace: Trace, indent: int | None = None) -> str:
     """The trace as JSON; :func:`from_json` gives an equal trace back."""
@@ -167,23 +201,33 @@ def to_json(trace: Trace, indent: int | None = None) -> str:
 
 
 def from_json(text: str) -> Trace:
-    """Read a trace, trusting nothing in it.
+    """Read a trace, trusting nothing in it. Version 1, which had no `plain`, `made` and `eos_id`, is read too.
 
     Raises:
-        TraceError: not JSON, another version, or a field missing, unknown, of the wrong type or out of range.
+        TraceError: too large, not JSON, another version, or a field missing, unknown, of the wrong type or out of
+            range.
     """
+    # Characters first, as the cheaper test; a character has at most 4 bytes.
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise TraceError(f"This trace is too large: the limit is {MAX_BYTES // 1_000_000} MB.")
     try:
         value = json.loads(text, parse_constant=_no_constant)
-    except (json.JSONDecodeError, RecursionError) as error:
+        if not isinstance(value, dict):
+            raise TraceError("This is not a FastLLM trace: it should be a JSON object.")
+        if value.get("version") == 1:
+            value = {"eos_id": 1, "made": "", "plain": None} | value | {"version": TRACE_VERSION}
+        if value.get("version") != TRACE_VERSION:
+            raise TraceError(
+                f"This trace has version {_short(value.get('version'))}; this program reads version {TRACE_VERSION}."
+            )
+        trace = _decode(Trace, value, "trace")
+        _check(trace)
+    except TraceError:
+        raise
+    except RecursionError:
+        raise TraceError("This is not a FastLLM trace: it is nested too deeply.") from None
+    except ValueError as error:  # not JSON, or a number of thousands of digits
         raise TraceError(f"This is not a FastLLM trace: it is not valid JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise TraceError("This is not a FastLLM trace: it should be a JSON object.")
-    if value.get("version") != TRACE_VERSION:
-        raise TraceError(
-            f"This trace has version {value.get('version')!r}; this program reads version {TRACE_VERSION}."
-        )
-    trace = _decode(Trace, value, "trace")
-    _check(trace)
     return trace
 
 
@@ -191,15 +235,41 @@ def _no_constant(name: str) -> float:
     raise TraceError(f"This trace holds {name}, which is no number.")
 
 
+# Whole numbers and numbers of a trace with the range that each must lie in.
+_RANGES: dict[str, tuple[float, float]] = {
+    "gamma": (0, 1000),
+    "temperature": (0, 100),
+    "top_k": (0, 10**7),
+    "top_p": (0, 1),
+    "no_repeat_ngram_size": (0, 1000),
+    "seed": (0, 2**63),
+    "max_new_tokens": (1, 10**6),
+    "seconds_encode": (0, 10**6),
+    "eos_id": (0, 10**7),
+}
+
+
 def _check(trace: Trace) -> None:
     """Ranges and cross-field facts that types do not hold."""
+    for name, (low, high) in _RANGES.items():
+        _check_range(f"trace.{name}", getattr(trace, name), low, high)
+    for name in ("tokens", "cut"):
+        _check_range(f"trace.article.{name}", getattr(trace.article, name), 0, 10**9)
+    _check_steps("trace.steps", trace.steps)
+    if trace.plain:
+        _check_steps("trace.plain.steps", trace.plain.steps)
+        if i := next((i for i, s in enumerate(trace.plain.steps, 1) if s.draft or not s.emitted), 0):
+            raise TraceError(f"trace.plain.steps[{i - 1}] should have no draft and one emitted token.")
+
+
+def _check_steps(path: str, steps: tuple[Step, ...]) -> None:
     position = 0
-    for i, step in enumerate(trace.steps):
-        at = f"trace.steps[{i}]"
+    for i, step in enumerate(steps):
+        at = f"{path}[{i}]"
         if step.index != i:
-            raise TraceError(f"{at}.index should be {i}, not {step.index}.")
+            raise TraceError(f"{at}.index should be {i}, not {_short(step.index)}.")
         if step.position != position:
-            raise TraceError(f"{at}.position should be {position}, not {step.position}.")
+            raise TraceError(f"{at}.position should be {position}, not {_short(step.position)}.")
         position += len(step.tokens)
         order = [t.status for t in step.draft]
         wanted = ["accepted"] * step.accepted + ["rejected"] * ("rejected" in order)
@@ -207,17 +277,36 @@ def _check(trace: Trace) -> None:
         if order != wanted:
             raise TraceError(f"{at}.draft should be accepted tokens, then one rejected, then ignored ones.")
         for name in ("seconds_draft", "seconds_target", "seconds_other"):
-            if getattr(step, name) < 0:
-                raise TraceError(f"{at}.{name} should not be negative.")
+            _check_range(f"{at}.{name}", getattr(step, name), 0, 10**6)
         for j, token in enumerate(step.draft):
-            _check_probabilities(f"{at}.draft[{j}]", p=token.p, q=token.q, u=token.u, beta=token.beta)
+            where = f"{at}.draft[{j}]"
+            _check_token(where, token.id, token.text)
+            _check_probabilities(where, p=token.p, q=token.q, u=token.u, beta=token.beta)
             for name in ("p_top", "q_top"):
-                for n, c in enumerate(getattr(token, name)):
-                    _check_probabilities(f"{at}.draft[{j}].{name}[{n}]", raw=c.raw, prob=c.prob)
+                _check_candidates(f"{where}.{name}", getattr(token, name))
         if step.emitted:
+            _check_token(f"{at}.emitted", step.emitted.id, step.emitted.text)
             _check_probabilities(f"{at}.emitted", p=step.emitted.p)
-            for n, c in enumerate(step.emitted.p_top):
-                _check_probabilities(f"{at}.emitted.p_top[{n}]", raw=c.raw, prob=c.prob)
+            _check_candidates(f"{at}.emitted.p_top", step.emitted.p_top)
+
+
+def _check_candidates(path: str, candidates: tuple[Candidate, ...]) -> None:
+    for n, c in enumerate(candidates):
+        _check_token(f"{path}[{n}]", c.id, c.text)
+        _check_probabilities(f"{path}[{n}]", raw=c.raw, prob=c.prob)
+
+
+def _check_token(at: str, token: int, text: str) -> None:
+    _check_range(f"{at}.id", token, 0, 10**7)
+    if len(text) > MAX_TOKEN_TEXT:
+        raise TraceError(f"{at}.text should have at most {MAX_TOKEN_TEXT} characters, not {len(text)}.")
+
+
+def _check_range(at: str, value: float, low: float, high: float) -> None:
+    if value < low and not low:
+        raise TraceError(f"{at} should not be negative.")
+    if not low <= value <= high:
+        raise TraceError(f"{at} should lie between {low} and {high}, not {_short(value)}.")
 
 
 def _check_probabilities(at: str, **values: float | None) -> None:
@@ -232,7 +321,7 @@ def _decode(kind: Any, value: Any, at: str) -> Any:
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise TraceError(f"{at} should be an object, not {_short(value)}.")
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         if unknown := sorted(set(value) - set(hints)):
             raise TraceError(f"{at} has an unknown field {_short(unknown[0])}.")
         if missing := [f.name for f in dataclasses.fields(kind) if f.name not in value]:
@@ -252,16 +341,25 @@ def _decode(kind: Any, value: Any, at: str) -> Any:
         return {k: _decode(args[1], v, f"{at}.{_short(k)}") for k, v in value.items()}
     if origin is types.UnionType:
         return None if value is None else _decode(args[0], value, at)
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    # A whole number beyond 10^18 would overflow a float, and none is meant here.
+    if kind is float and type(value) in (int, float) and abs(value) < 1e18 and math.isfinite(value):
         return float(value)
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind is str and isinstance(value, str):
+        if any("\ud800" <= c <= "\udfff" for c in value):
+            raise TraceError(f"{at} holds half a character (a lone surrogate).")
         return value
     names = {float: "a number", int: "a whole number", str: "a text"}
     raise TraceError(f"{at} should be {names[kind]}, not {_short(value)}.")
 
 
+@lru_cache(maxsize=16)
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    # reprlib looks at the outermost levels and items only, however large or deep the value is.
+    text = reprlib.repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

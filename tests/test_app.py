@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import dataclasses
+import json
 import re
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 
 import app
 from fastllm.config import Sampling, Settings
-from fastllm.decode import autoregressive
+from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import DrafterInfo
-from fastllm.ui import handlers, models
+from fastllm.trace import MAX_BYTES, from_json, to_json
+from fastllm.ui import handlers, models, recordings
 from fastllm.ui.layout import build
+from tests.test_trace import example
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTICES, STATUS, STREAM, TEXT, FIGURES, COMPARE, CHART = range(7)
+NOTICES, STATUS, PLAYER, TEXT, COMPARE, CHART, TIMELINE = range(7)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,6 @@ def arguments(article: str, **changes) -> dict:
         "top_p": 1,
         "seed": 0,
         "length": 24,
-        "pace": 0,
     }
     return values | changes | {"api_name": "/run"}
 
@@ -59,8 +65,22 @@ def plain(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", html)).strip()
 
 
-def statuses(html: str) -> list[str]:
-    return re.findall(r'class="fl-tok fl-(\w+)" role', html)
+def told(frame: tuple) -> dict:
+    """What the player was told by a frame, unpacked."""
+    if not isinstance(frame[PLAYER], str) or not frame[PLAYER]:
+        return {}
+    message = json.loads(frame[PLAYER])
+    if "packed" in message:
+        message |= json.loads(zlib.decompress(base64.b64decode(message["packed"])))
+    return message
+
+
+def statuses(message: dict) -> list[str]:
+    """Of every token of a message, in order."""
+    found = []
+    for step in message.get("steps", []):
+        found += [t["status"] for t in step["draft"]] + ([step["emitted"]["kind"]] if step["emitted"] else [])
+    return found
 
 
 def test_a_greedy_run_gives_the_targets_own_text(client, tiny, article):
@@ -72,22 +92,52 @@ def test_a_greedy_run_gives_the_targets_own_text(client, tiny, article):
     assert "Finished:" in last[STATUS]
     assert f"all {len(ids)} tokens are the same" in last[COMPARE]
     assert re.search(r"<b>\d+\.\d\d×</b>", last[COMPARE])
-    kept = [s for s in statuses(last[STREAM]) if s not in ("rejected", "ignored")]
+    message = told(last)
+    kept = [s for s in statuses(message) if s not in ("rejected", "ignored")]
     assert len(kept) == len(ids)
     calls = re.search(r"(\d+) target calls?;", last[STATUS])[1]
-    assert f"Target calls {calls} plain decoding needs {len(ids)}" in plain(last[FIGURES])
-    assert last[CHART]["type"] == "plotly"
+    assert message["steps"][-1]["figures"][2] == [calls, f"plain decoding needs {len(ids)}"]
+    assert last[CHART]["type"] == last[TIMELINE]["type"] == "plotly"
     assert len(frames) > 1
 
 
-def test_a_paced_run_shows_every_step_and_the_pace_is_in_no_timing(client, article):
-    """One more target call a frame; the measured time stays under half of the pauses alone."""
-    frames = [f for f in client.submit(**arguments(article, pace=0.6, length=8)) if "Speculative decoding" in f[STATUS]]
-    calls = [int(re.search(r"in (\d+) target", f[STATUS])[1]) for f in frames]
-    assert calls == list(range(1, len(calls) + 1))
-    assert len(calls) >= 3
-    number, unit = re.search(r"([\d.]+) (ms|s) in all", plain(frames[-1][FIGURES])).groups()
-    assert float(number) * (1e-3 if unit == "ms" else 1) < 0.3 * (len(calls) - 1)
+def test_frames_carry_what_is_new_from_a_stated_step_on_and_the_last_carries_all(client, article):
+    """Put end to end, the frames in the middle are the last one; no step is sent twice before it."""
+    frames = [told(f) for f in client.submit(**arguments(article, temperature=1, seed=3))]
+    frames = [m for m in frames if m]
+    assert len({m["run"] for m in frames}) == 1
+    assert frames[0]["head"]["article"]["text"] == article
+    assert frames[0]["head"]["recorded"] is False
+    for part, start in (("steps", "from"), ("plain", "plain_from")):
+        seen = []
+        for message in frames[1:-1]:
+            assert message[start] == len(seen)
+            seen += message[part]
+        assert seen == frames[-1][part] != []
+    assert frames[-1]["complete"] is True
+    assert len(frames[-1]["rejections"]) == statuses(frames[-1]).count("rejected") > 0
+
+
+def test_what_the_player_holds_is_a_trace_again(client, tiny, article):
+    """The head and the steps without their sentences are what fastllm.trace reads, equal to the run."""
+    message = told(client.predict(**arguments(article, temperature=1, seed=3)))
+    trace = from_json(json.dumps(assembled(message)))
+    assert trace.tokens
+    assert trace.baseline.tokens
+    assert trace.article.text == article
+    assert all(len(t.p_top) == handlers.TOP for s in trace.steps for t in s.draft)
+    session = tiny.open(article)
+    sampling = Sampling(1.0, 0, 1.0, tiny.preset.no_repeat_ngram_size)
+    again = speculative(session, models.get_drafter(tiny, "lookup"), Settings(4, sampling, 3, 24, top=handlers.TOP))
+    for ours, theirs in zip(trace.steps, again, strict=True):
+        assert (ours.draft, ours.emitted) == (theirs.draft, theirs.emitted)
+
+
+def assembled(message: dict) -> dict:
+    """A message as the player in the browser assembles it into a trace (assets/player/store.js)."""
+    head = {k: v for k, v in message["head"].items() if k != "recorded"}
+    steps = [{k: v for k, v in s.items() if k not in ("say", "figures")} for s in message["steps"]]
+    return head | {"steps": steps, "plain": head["plain"] and head["plain"] | {"steps": message["plain"]}}
 
 
 def test_a_sampled_run_repeats_with_its_seed_and_promises_no_equal_text(client, article):
@@ -113,7 +163,7 @@ def test_bad_input_gets_one_sentence_and_changes_nothing_else(client, article, c
     assert 'role="alert"' in last[NOTICES]
     assert "fl-is-error" in last[STATUS]
     assert "Traceback" not in str(last)
-    for kept in (STREAM, TEXT, FIGURES, COMPARE, CHART):
+    for kept in (PLAYER, TEXT, COMPARE, CHART, TIMELINE):
         assert last[kept]["__type__"] == "update"
         assert "value" not in last[kept]
 
@@ -146,32 +196,103 @@ def test_odd_input_runs_with_a_remark_and_stays_text(client, text, remark):
     last = client.predict(**arguments(text, length=8))
     assert "Finished:" in last[STATUS]
     assert remark in last[NOTICES]
-    assert not re.search(r"<script|<img|\x1b|\u202e", last[STREAM] + last[NOTICES] + last[COMPARE])
+    said = "".join(sentence for step in told(last)["steps"] for sentence in step["say"])
+    assert not re.search(r"<script|<img|\x1b|\u202e", last[NOTICES] + last[COMPARE])
+    assert not re.search(r"\x1b|\u202e", said)
 
 
-def test_stop_ends_a_paced_run_within_a_step_and_keeps_what_was_shown(tiny, article):
-    """Stop during a long pause: the next frame is the last, says `stopped`, and holds the steps that were shown."""
+def test_stop_ends_a_run_after_its_burst_and_keeps_what_was_computed(tiny, article, monkeypatch):
+    """Stop after the first steps: the next frame is the last, says `stopped`, and holds what was sent."""
+    monkeypatch.setattr(handlers, "BURST", 0.0)  # one step a frame
     live = handlers.Live()
-    values = arguments(article, pace=2.0)
+    values = arguments(article, length=24)
     values.pop("api_name")
 
-    async def drive() -> tuple[list[tuple], float]:
-        shown, pressed = [], 0.0
+    async def drive() -> list[tuple]:
+        shown = []
         async for frame in handlers.make_run(tiny)(*values.values(), live):
             shown.append(frame)
-            if len(shown) == 3:
+            if len(told(frame).get("steps", [])) and not live.stop:
                 handlers.stop(live)
-                pressed = time.perf_counter()
-        return shown, time.perf_counter() - pressed
+        return shown
 
-    shown, waited = asyncio.run(drive())
-    assert len(shown) == 4
-    assert waited < 1.5
-    assert "Stopped:" in shown[-1][STATUS]
+    shown = asyncio.run(drive())
+    assert "Stopped: " in shown[-1][STATUS]
     assert "fl-is-stopped" in shown[-1][STATUS]
-    assert statuses(shown[-1][STREAM]) == statuses(shown[-2][STREAM]) != []
-    assert shown[-1][TEXT] == shown[-2][TEXT]
+    assert len(told(shown[-2])["steps"]) == len(told(shown[-1])["steps"]) == 1
+    assert told(shown[-1])["steps"] == told(shown[-2])["steps"]
+    assert told(shown[-1])["head"]["ending"] == "stopped"
+    assert told(shown[-1])["head"]["plain"] is None
     assert "nothing to compare" in shown[-1][COMPARE]
+    assert not live.stop
+
+
+class Event:
+    """What a handler is given of an event of the page."""
+
+    def __init__(self, **data) -> None:
+        self._data = data
+
+
+def test_a_saved_run_opens_again_without_a_model(client, article, monkeypatch):
+    """Every view of the run comes back from its trace alone, and says that it is recorded."""
+    last = client.predict(**arguments(article, temperature=1, seed=3))
+    for name in ("burst", "open_session", "get_target", "get_drafter"):
+        monkeypatch.setattr(models, name, lambda *_: pytest.fail("a model was called"))
+    opened = asyncio.run(handlers.open_trace(Event(text=json.dumps(assembled(told(last))))))
+    message = told(opened)
+    assert message["head"]["recorded"] is True
+    assert message["head"] | {"recorded": False} == told(last)["head"]
+    for part in ("steps", "plain", "rejections"):
+        assert message[part] == told(last)[part]
+    assert opened[TEXT] == last[TEXT]
+    assert "Recorded run:" in opened[STATUS]
+    assert "as it was recorded" in opened[COMPARE]
+    assert opened[CHART].data
+    assert opened[TIMELINE].data
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        ({"text": "{"}, "not valid JSON"),
+        ({"text": ""}, "not valid JSON"),
+        ({}, "not valid JSON"),
+        ({"text": 7}, "not valid JSON"),
+        ({"text": "x" * (MAX_BYTES + 1)}, "too large"),
+        ({"text": "[" * 90_000}, "nested too deeply"),
+        ({"text": to_json(example()).replace('"gamma": 3', '"gamma": "<b>"')}, "trace.gamma should be a whole number"),
+        ({"text": to_json(dataclasses.replace(example(), steps=(), plain=None))}, "holds no step"),
+        ({"text": to_json(example().baseline)}, "plain decoding"),
+    ],
+)
+def test_a_file_that_is_no_trace_gets_one_sentence_and_changes_nothing(data, sentence):
+    """Truncated, forged, huge, deep or of another kind: told in place, with the field; the page stays as it was."""
+    frame = asyncio.run(handlers.open_trace(Event(**data)))
+    assert sentence in frame[NOTICES]
+    assert 'role="alert"' in frame[NOTICES]
+    assert "<b>" not in frame[NOTICES]
+    assert "Traceback" not in str(frame)
+    for kept in (PLAYER, TEXT, COMPARE, CHART, TIMELINE):
+        assert frame[kept] == gr.skip()
+
+
+def test_a_recording_is_asked_for_by_name_only():
+    """A name of the list opens; a path, nothing and a number do not."""
+    for recording in recordings.listed():
+        frame = asyncio.run(handlers.open_recording(Event(name=recording.name)))
+        assert told(frame)["head"]["recorded"] is True
+    for name in ("../../README", "index", None, 3):
+        frame = asyncio.run(handlers.open_recording(Event(name=name)))
+        assert "no recorded run of that name" in frame[NOTICES]
+
+
+def test_a_run_taken_out_of_the_queue_gives_the_buttons_back():
+    """The status says that nothing ran; Run can be pressed, Stop cannot."""
+    live = handlers.Live(stop=True)
+    status, run_button, stop_button = handlers.cancelled(live)
+    assert "before the run began" in status
+    assert (run_button["interactive"], stop_button["interactive"]) == (True, False)
     assert not live.stop
 
 
@@ -230,7 +351,7 @@ def test_two_visitors_at_once_get_their_own_texts(page, article):
     other = "The city of Varnholt will close its oldest bridge for eight months; buses will take another road. " * 3
     alone = [Client(page, verbose=False).predict(**arguments(text))[TEXT] for text in (article, other)]
     visitors = [Client(page, verbose=False) for _ in range(4)]
-    jobs = [v.submit(**arguments((article, other)[i % 2], pace=0.05)) for i, v in enumerate(visitors)]
+    jobs = [v.submit(**arguments((article, other)[i % 2])) for i, v in enumerate(visitors)]
     assert [j.result(timeout=120)[TEXT] for j in jobs] == alone * 2
     assert alone[0] != alone[1]
 
@@ -268,9 +389,9 @@ def test_a_burst_holds_what_fits_in_its_time_and_at_least_one_step():
 def test_only_the_run_is_offered_as_an_api(client):
     """Nothing else of the page is callable by name, and the session's state is no parameter."""
     info = client.view_api(return_format="dict", print_info=False)
-    assert list(info["named_endpoints"]) == ["/run"]
+    assert list(info["named_endpoints"]) == ["/run", "/lab", "/lab_article"]
     names = [p["parameter_name"] for p in info["named_endpoints"]["/run"]["parameters"]]
-    assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length", "pace"]
+    assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length"]
 
 
 def test_the_session_holds_nothing_that_was_pasted():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import torch
 
+from fastllm import decode
 from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, ending_of, make_trace, speculative
 from fastllm.drafters.cnn import CnnDrafter, CnnModel
@@ -199,3 +202,17 @@ def test_inspection_shows_p_and_q_before_and_after(tiny):
     sharp = (session.score([])[0, : tiny.legal_size] / 0.5).softmax(-1)
     assert [c.prob for c in best] == pytest.approx([float(sharp[c.id]) for c in best], abs=1e-5)
     assert next(speculative(session, drafter, Settings(2, max_new_tokens=6, top=0))).draft[0].p_top == ()
+
+
+def test_what_only_an_inspector_needs_is_in_no_timing(tiny, monkeypatch):
+    """Collecting candidates made slow on purpose: the run takes longer, its steps do not say so."""
+    plain = decode._candidates
+
+    def slow(*args):
+        time.sleep(0.05)
+        return plain(*args)
+
+    monkeypatch.setattr(decode, "_candidates", slow)
+    step = next(autoregressive(tiny.open(ARTICLE), Settings(2, max_new_tokens=6, top=4)))
+    assert step.emitted.p_top
+    assert step.seconds_other < 0.05

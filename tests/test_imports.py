@@ -12,12 +12,12 @@ FILES = sorted([ROOT / "app.py", *(ROOT / "fastllm").rglob("*.py"), *(ROOT / "tr
 
 # Modules of fastllm in layers: a module may import its own layer and those below.
 LAYERS = [
-    {"config", "trace", "source", "checkpoints"},
+    {"config", "trace", "source", "checkpoints", "sheet"},
     {"sampling", "verify", "target", "drafters.errors"},
     {"drafters.base"},
     {"drafters.*"},
     {"drafters"},
-    {"decode", "metrics"},
+    {"decode", "metrics", "rejections", "lab", "whatif", "export", "study"},
     {"cli", "ui", "ui.*"},
     {"__main__"},
 ]

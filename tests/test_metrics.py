@@ -12,6 +12,7 @@ from fastllm.metrics import (
     expected_tau,
     measured_speedup,
     predicted_speedup,
+    running,
     summarise,
 )
 from fastllm.trace import Emitted, Step
@@ -33,6 +34,14 @@ def test_the_three_acceptance_figures_differ_and_are_named():
     assert m.mean_beta == pytest.approx((0.8 + 0.3 + 1.0) / 3)
     assert m.tau == pytest.approx(1.5)
     assert m.overhead_share == pytest.approx(0.0005 / 0.0165)
+
+
+def test_running_figures_are_those_of_the_steps_so_far():
+    """After each step the same as a summary of the run cut there."""
+    trace = example()
+    cut = [summarise(dataclasses.replace(trace, steps=trace.steps[:n])) for n in (1, 2)]
+    assert list(running(trace.steps)) == cut
+    assert cut[0] != cut[1]
 
 
 def test_pooling_is_over_steps_not_over_runs():

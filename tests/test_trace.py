@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
 from fastllm.trace import (
+    MAX_BYTES,
     TRACE_VERSION,
     Article,
     Candidate,
     DraftToken,
     Emitted,
+    Plain,
     Step,
     Trace,
     TraceError,
@@ -33,7 +36,8 @@ def example() -> Trace:
     return Trace(
         mode="speculative", target="mini", drafter="lookup", gamma=3, temperature=1.0, top_k=0, top_p=1.0,
         no_repeat_ngram_size=3, seed=1, max_new_tokens=96, article=Article("<script>\u202e", 4, 0), steps=steps,
-        text="the a", ending="eos", versions={"torch": "2"},
+        text="the a", ending="eos", versions={"torch": "2"}, made="2026-11-23T17:00:00+00:00",
+        plain=Plain((Step(0, 0, (), Emitted(5, " the", "target", 0.9), 0.0, 0.006, 0.0),), "the", "length"),
     )  # fmt: skip
 
 
@@ -77,6 +81,15 @@ def test_tokens_and_time_of_a_step():
         (("steps", 1, "position"), 3, r"trace\.steps\[1\]\.position should be 2"),
         (("steps", 0, "seconds_other"), -1, r"seconds_other should not be negative"),
         (("article",), "text", r"trace\.article should be an object"),
+        (("gamma",), -1, r"trace\.gamma should not be negative"),
+        (("temperature",), 1e9, r"trace\.temperature should lie between 0 and 100"),
+        (("temperature",), 10**400, r"trace\.temperature should be a number"),
+        (("article", "cut"), -3, r"trace\.article\.cut should not be negative"),
+        (("text",), "\ud800", r"trace\.text holds half a character"),
+        (("steps", 0, "draft", 0, "text"), "x" * 501, r"draft\[0\]\.text should have at most 500 characters, not 501"),
+        (("steps", 0, "emitted", "id"), -1, r"emitted\.id should not be negative"),
+        (("plain", "steps", 0, "emitted"), None, r"trace\.plain\.steps\[0\] should have no draft and one emitted"),
+        (("plain", "steps", 0, "position"), 4, r"trace\.plain\.steps\[0\]\.position should be 0"),
         (("versions",), {"torch": 2}, r"trace\.versions\.'torch' should be a text"),
         (("surprise",), 1, "unknown field 'surprise'"),
     ],
@@ -87,7 +100,12 @@ def test_a_forged_trace_is_refused_with_the_field_named(path, value, words):
         from_json(changed(*path, value=value))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "[" * 100_000, '{"version": NaN}'])
+DEEP = '{"version": 2, "gamma": ' + "[" * 900 + "]" * 900 + "}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '"x"', "[" * 100_000, '{"version": NaN}', "9" * 5000, DEEP, to_json(example())[:-9]]
+)
 def test_what_is_no_trace_is_refused(text):
     """Truncated, nested beyond reason, or another kind of JSON: one sentence."""
     with pytest.raises(TraceError, match=r"trace"):
@@ -100,3 +118,30 @@ def test_a_missing_field_is_named():
     del data["steps"][0]["draft"][0]["beta"]
     with pytest.raises(TraceError, match=r"trace\.steps\[0\]\.draft\[0\]\.beta is missing"):
         from_json(json.dumps(data))
+
+
+def test_a_trace_over_the_limit_is_refused_before_it_is_parsed():
+    """The limit counts bytes: fewer characters of two bytes each are too many as well."""
+    for text in (" " * (MAX_BYTES + 1), "é" * (MAX_BYTES // 2 + 1)):
+        with pytest.raises(TraceError, match="too large: the limit is 8 MB"):
+            from_json(text)
+
+
+def test_a_trace_of_version_1_is_still_read():
+    """It had no comparison, no date and no end-of-text id; everything else comes back."""
+    data = json.loads(to_json(example()))
+    for name in ("eos_id", "made", "plain"):
+        del data[name]
+    old = from_json(json.dumps(data | {"version": 1}))
+    assert (old.eos_id, old.made, old.plain, old.version) == (1, "", None, TRACE_VERSION)
+    assert old.steps == example().steps
+
+
+def test_the_baseline_is_a_trace_of_plain_decoding():
+    """What a run is compared with comes out as it went in, under the run's own settings."""
+    trace = example()
+    baseline = trace.baseline
+    assert (baseline.mode, baseline.drafter, baseline.gamma, baseline.seed) == ("autoregressive", "", 0, trace.seed)
+    assert (baseline.tokens, baseline.text) == ((5,), "the")
+    assert dataclasses.replace(trace, plain=None).compared_with(baseline) == trace
+    assert dataclasses.replace(trace, plain=None).baseline is None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fastllm.metrics import PositionRow
-from fastllm.ui.charts import acceptance_figure
+from fastllm.trace import Emitted, Step
+from fastllm.ui.charts import MAX_STRIPS, acceptance_figure, timeline_figure
+from tests.test_trace import example
 
 
 def test_bars_are_accepted_over_tested_with_counts():
@@ -42,3 +44,30 @@ def test_the_background_is_transparent():
     """The panel's own background shows, in light and in dark."""
     layout = acceptance_figure([], 4).layout
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def test_a_strip_begins_where_the_step_before_it_ended_and_its_parts_follow_each_other():
+    """Drafting, target call, everything else, in measured milliseconds; no gap and no overlap."""
+    drafting, target, other, tokens = timeline_figure(example().steps).data
+    assert [list(bar.base) for bar in (drafting, target, other)] == [
+        pytest.approx([0, 8.5]),
+        pytest.approx([1, 9.5]),
+        pytest.approx([8, 16.5]),
+    ]
+    assert [list(bar.x) for bar in (drafting, target, other)] == [
+        pytest.approx([1, 1]),
+        pytest.approx([7, 7]),
+        pytest.approx([0.5, 0]),
+    ]
+    assert list(tokens.x) == [2, 1]
+    assert list(tokens.y) == [1, 2]
+    assert target.hovertext[0] == "Step 1: target call 7.00 ms"
+
+
+def test_a_timeline_of_very_many_steps_stays_drawable():
+    """Not more strips than can be told apart, and a height that fits a screen."""
+    steps = tuple(Step(i, i, (), Emitted(5, "x", "target", 1.0), 0.0, 0.01, 0.0) for i in range(1000))
+    figure = timeline_figure(steps)
+    assert len(figure.data[0].x) == MAX_STRIPS
+    assert figure.layout.height <= 620
+    assert "no step yet" in timeline_figure(()).layout.annotations[0].text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 from html.parser import HTMLParser
 
@@ -53,10 +52,6 @@ class Tags(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def labels(html: str) -> list[str]:
-    return [attrs["aria-label"] for _, attrs in Tags(html).tags if "aria-label" in attrs]
-
-
 def test_a_rejection_reads_as_a_sentence_that_names_its_replacement():
     """The sentence that a screen reader and a tooltip give of a rejected token."""
     step = rejected_step()
@@ -79,37 +74,20 @@ def test_each_status_says_what_happened():
     assert render.emitted_sentence(alone, EOS) == "'The', the target's own token (p 0.3): nothing was drafted here"
 
 
-def test_tooltip_and_label_of_every_token_agree_and_there_is_one_a_token():
-    """Sighted and unsighted visitors are told the same, of each token once."""
-    html = render.step_html(rejected_step(), EOS)
-    marked = [attrs for _, attrs in Tags(html).tags if attrs.get("role") == "listitem"]
-    assert len(marked) == 4
-    assert all(a["title"] == a["aria-label"] for a in marked)
-    assert [re.search(r"fl-tok fl-(\w+)", a["class"])[1] for a in marked] == [
-        "accepted",
-        "rejected",
-        "ignored",
-        "resampled",
-    ]
-
-
 def test_the_end_token_is_named_and_a_real_one_only():
     """`</s>` is known by its id: a token that merely reads so is quoted like any other."""
-    end = render.step_html(Step(0, 0, (), Emitted(EOS, "</s>", "target", 1.0), 0, 0, 0), EOS)
-    fake = render.step_html(Step(0, 0, (), Emitted(77, "</s>", "target", 1.0), 0, 0, 0), EOS)
-    assert labels(end)[0].startswith("end of text,")
-    assert labels(fake)[0].startswith("'</s>',")
-    assert "</s>" not in fake
+    end = Step(0, 0, (), Emitted(EOS, "</s>", "target", 1.0), 0, 0, 0)
+    fake = Step(0, 0, (), Emitted(77, "</s>", "target", 1.0), 0, 0, 0)
+    assert render.emitted_sentence(end, EOS).startswith("end of text,")
+    assert render.emitted_sentence(fake, EOS).startswith("'</s>',")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_tokens_stay_text(text):
-    """Whatever a token holds, the page gets the tags and attributes of a harmless one, and no control character."""
-    html = render.step_html(rejected_step(rejected=text, emitted=text), EOS)
-    harmless = render.step_html(rejected_step(), EOS)
-    shape = [(tag, set(attrs)) for tag, attrs in Tags(html).tags]
-    assert shape == [(tag, set(attrs)) for tag, attrs in Tags(harmless).tags]
-    assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08\x1b]", html)
+def test_sentences_hold_no_control_character(text):
+    """Whatever a token holds, what is said of it cannot turn the text around it or move the cursor."""
+    step = rejected_step(rejected=text, emitted=text)
+    for sentence in (render.draft_sentence(step.draft[1], step.emitted, EOS), render.emitted_sentence(step, EOS)):
+        assert not re.search("[\u202a-\u202e\u2066-\u2069\x00-\x08\x1b]", sentence)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -129,21 +107,11 @@ def test_hostile_sentences_and_words_stay_text(text):
         assert [t for t, _ in Tags(html).tags] == [t for t, _ in Tags(harmless).tags]
 
 
-def test_word_spaces_lie_outside_the_marks_and_pieces_join():
-    """' Lon' + 'don' read as London, and a line may break before it but not inside it."""
-    html = render.token_html(" Lon", "accepted", "x") + render.token_html("don", "accepted", "x")
-    assert re.sub("<[^>]*>", "", html) == " London"
-    assert render.visible("a\nb") == "a⏎b"
-    assert re.sub("<[^>]*>", "", render.token_html(" ", "accepted", "x")) == " ␣"
-
-
-def test_a_growing_stream_only_appends():
-    """The HTML of n steps is a prefix of that of n + 1, so Gradio sends the new step alone."""
-    steps = [rejected_step(index=i, position=2 * i) for i in range(4)]
-    fragments = [render.step_html(s, EOS) for s in steps]
-    shown = [render.stream_html(fragments[:n]) for n in range(5)]
-    assert all(after.startswith(before) and after != before for before, after in itertools.pairwise(shown))
-    assert render.STREAM_TEMPLATE.count("${value}") == 1
+def test_what_cannot_be_seen_is_shown():
+    """Line breaks as a sign, other control and direction characters as the replacement character; joiners stay."""
+    assert render.visible("a\nb\u2028c") == "a⏎b⏎c"
+    assert render.visible("\u202ea\x00\x1b") == "\ufffda\ufffd\ufffd"
+    assert render.visible("नमस्‍ते") == "नमस्‍ते"
 
 
 def test_the_legend_shows_every_status_with_its_own_glyph_and_meaning():
@@ -174,21 +142,39 @@ def test_probabilities_never_round_to_certainty(value, text):
 def test_figures_are_those_of_the_metrics():
     """tau, accepted over tested, target calls and tokens per second, with the counts that they come from."""
     trace = make_trace(rejected_step(), rejected_step(index=1, position=2))
-    text = re.sub("<[^>]*>", " ", render.figures_html(summarise(trace)))
-    assert "2.00" in text
-    assert "4 tokens / 2 calls" in text
-    assert "50%" in text
-    assert "2 of 4 tested" in text
-    assert "plain decoding needs 4" in text
-    assert "250" in text
-    assert "16 ms in all" in text
+    assert render.figures(summarise(trace)) == [
+        ("2.00", "4 tokens / 2 calls"),
+        ("50%", "2 of 4 tested; mean β 0.50"),
+        ("2", "plain decoding needs 4"),
+        ("250", "16 ms in all"),
+    ]
+    assert len(render.figure_names()) == 4
 
 
-def test_figures_before_the_first_step_and_without_a_draft_are_dashes():
+def test_figures_without_a_draft_are_dashes():
     """Nothing drafted is no acceptance of zero."""
-    assert render.figures_html(None).count("–") == 4
     alone = make_trace(Step(0, 0, (), Emitted(5, " The", "target", 0.3), 0.0, 0.01, 0.0))
-    assert "<dd>–<small>0 of 0 tested; mean β –" in render.figures_html(summarise(alone))
+    assert render.figures(summarise(alone))[1] == ("–", "0 of 0 tested; mean β –")
+
+
+@pytest.mark.parametrize("key", render.GLOSSARY)
+def test_every_figure_has_an_explanation_that_a_key_or_a_finger_opens(key):
+    """A disclosure with a name of its own, never a tooltip alone; one sentence each."""
+    tags = Tags(render.why_html(key)).tags
+    assert [tag for tag, _ in tags] == ["details", "summary", "p"]
+    assert tags[1][1]["aria-label"] == f"What is {render.GLOSSARY[key][0]}?"
+    assert not any("title" in attrs for _, attrs in tags)
+    text = render.GLOSSARY[key][1]
+    assert text.endswith(".")
+    assert not re.search(r"[.] [A-Z]", text)
+
+
+def test_the_comparison_of_a_recorded_run_says_so():
+    """The same figures, and that they were measured at another time."""
+    trace = make_trace(rejected_step())
+    live, recorded = (render.compare_html(trace, plain_of(trace, 0.01), True, recorded=r) for r in (False, True))
+    assert "as it was recorded" in recorded
+    assert "as it was recorded" not in live
 
 
 def plain_of(trace: Trace, seconds: float, **changes) -> Trace:
@@ -256,6 +242,7 @@ def test_bars_share_one_scale():
 def test_the_word_count_says_what_is_not_read():
     """A cut article is told by how much, a whole one that it is whole, and one over the limit by which limit."""
     assert "reads all of it" in render.count_html(10, 14, 0)
+    assert 'data-example="Sport"' in render.count_html(10, 14, 0, example="Sport")
     cut = re.sub("<[^>]*>", "", render.count_html(300, 250, 1190, "of the harbour"))
     assert cut == "300 words, 1,440 tokens. The target reads the first 250, up to … of the harbour; 1,190 are not read."
     assert "100,000 characters" in render.count_html(9, 0, 0, too_long=100_000)

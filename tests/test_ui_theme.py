@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from fastllm.ui.theme import STATUSES, STYLE_SHEET, SURFACES, TINT, css
+from fastllm.ui.theme import PLAYER_SHEET, STATUSES, STYLE_SHEET, SURFACES, TINT, css, launch_options
 
 # Machado, Oliveira and Fernandes (2009), severity 1.
 VISION = {
@@ -59,6 +59,8 @@ def test_text_has_enough_contrast(dark):
     for text, ground in itertools.product(("ink", "muted", "warn", "error"), ("panel", "page")):
         assert contrast(surface[text], surface[ground]) >= 4.5, (text, ground)
     assert contrast(surface["on_accent"], surface["accent"]) >= 4.5
+    for ground in ("panel", "page"):  # the player's outlines and bars are told from their ground
+        assert contrast(surface["accent"], surface[ground]) >= 4.5, ground
 
 
 @pytest.mark.parametrize("vision", VISION)
@@ -79,11 +81,18 @@ def test_the_style_sheet_knows_every_status_and_no_colour_of_its_own():
     sheet = STYLE_SHEET.read_text(encoding="utf-8")
     for name in STATUSES:
         assert re.search(rf"\.fl-{name} {{", sheet), name
+    sheet += PLAYER_SHEET.read_text(encoding="utf-8")
     light, dark = css().split(".dark")
     for used in set(re.findall(r"var\((--fl-[a-z-]+)\)", sheet)) - {"--fl-tint"}:
         assert f"{used}:" in light, used
         assert f"{used}:" in dark, used
     assert not re.search(r"#[0-9a-fA-F]{3,8}\b(?=[;\s)])|rgba?\(|hsl", sheet)
+
+
+def test_the_page_is_launched_with_all_sheets_and_keeps_no_history():
+    """The stream's and the player's; what visitors paste is kept nowhere."""
+    assert {STYLE_SHEET, PLAYER_SHEET} <= set(launch_options()["css_paths"])
+    assert launch_options()["run_history"] is False
 
 
 def test_shapes_differ_without_colour():

@@ -1,4 +1,7 @@
-"""What the page does: generators of frames. All model work is in models.py, all HTML in render.py."""
+"""What the page does: generators of frames. All model work is in models.py, all words in render.py.
+
+Model work runs to its end as fast as it can; how fast its steps are shown is the browser's business (assets/player/).
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,29 @@ import plotly.graph_objects as go
 from anyio import to_thread
 
 from fastllm.config import Sampling, Settings
-from fastllm.decode import autoregressive, make_trace, speculative
+from fastllm.decode import ending_of, make_trace
 from fastllm.drafters.base import Drafter
-from fastllm.metrics import acceptance_by_position, summarise
+from fastllm.metrics import acceptance_by_position, running
 from fastllm.target import Target, TargetSession
-from fastllm.trace import Ending, Step, Trace
+from fastllm.trace import Ending, Step, Trace, from_json
 from fastllm.ui import article as articles
-from fastllm.ui import charts, models, render
+from fastllm.ui import charts, examples, limits, links, messages, models, recordings, render
 
 log = logging.getLogger(__name__)
 
 # Seconds of model work between two frames, and the pause in which a frame leaves before the next work is timed.
-BURST = 0.04
+BURST = 0.1
 DRAIN = 0.02
-# How soon a waiting run notices Stop.
-TICK = 0.05
-MAX_PACE = 2.0
+# Candidates of p and q kept at each position for the inspector.
+TOP = 5
 
-_ENDINGS: dict[Ending, str] = {"eos": "the target ended the text", "length": "the length limit was reached"}
+_ENDINGS: dict[Ending, str] = {
+    "eos": "the target ended the text",
+    "length": "the length limit was reached",
+    "stopped": "it was stopped",
+    "running": "it was not finished",
+}
+_PLAIN_FOLLOWS = "Plain decoding of the same article follows, timed the same way."
 
 
 @dataclass
@@ -47,11 +55,11 @@ class Frame:
 
     notices: str | None = None
     status: str | None = None
-    stream: str | None = None
+    player: str | None = None
     text: str | None = None
-    figures: str | None = None
     compare: str | None = None
     chart: go.Figure | None = None
+    timeline: go.Figure | None = None
 
     def outputs(self) -> tuple:
         values = (getattr(self, f.name) for f in dataclasses.fields(self))
@@ -59,25 +67,28 @@ class Frame:
 
 
 class Show:
-    """One run as the page shows it: the steps so far and their HTML, each rendered once."""
+    """One run as the page is told of it: its steps so far, each put into words once."""
 
     def __init__(self, session: TargetSession, drafter: Drafter, settings: Settings, notices: tuple[str, ...]) -> None:
-        self.eos_id = session.target.eos_id
         self.notices = render.notices_html(notices)
-        self.settings = settings
-        self._target = session.target
-        self._fragments: list[str] = []
-        self.steps: list[Step] = []
-        self._plain: list[Step] = []
+        self._session, self._settings = session, settings
         self._empty = make_trace(session, drafter, settings, (), "running")
         self._empty_plain = make_trace(session, None, settings, (), "running")
+        self.sender = messages.Sender(session.target.eos_id)
+        self.steps: list[Step] = []
+        self._plain: list[Step] = []
+        self._figures = running(iter(self.steps))  # takes each step as it comes, because a list's iterator sees appends
 
-    def add(self, step: Step) -> None:
-        self.steps.append(step)
-        self._fragments.append(render.step_html(step, self.eos_id))
+    def first(self) -> str:
+        return self.sender.first(messages.head_of(self._empty))
+
+    def add(self, steps: list[Step]) -> None:
+        self.steps += steps
+        self.sender.add(steps, [next(self._figures) for _ in steps])
 
     def add_plain(self, steps: list[Step]) -> None:
         self._plain += steps
+        self.sender.add_plain(steps)
 
     @property
     def trace(self) -> Trace:
@@ -88,22 +99,43 @@ class Show:
         return self._filled(self._empty_plain, self._plain)
 
     def _filled(self, empty: Trace, steps: list[Step]) -> Trace:
-        trace = dataclasses.replace(empty, steps=tuple(steps))
-        return dataclasses.replace(trace, text=self._target.text(trace.tokens))
+        trace = dataclasses.replace(empty, steps=tuple(steps), ending=ending_of(self._session, self._settings, steps))
+        return dataclasses.replace(trace, text=self._session.target.text(trace.tokens))
 
-    def frame(self, status: str, state: str, compare: str, ended: bool = False) -> tuple:
-        """The page now. The chart is drawn at the end only: drawing takes the browser time that timed work may need."""
+    def frame(self, status: str, compare: str | None = None) -> tuple:
+        """A moment in the middle of the run."""
+        return Frame(
+            status=render.status_html(status, "running"),
+            player=self.sender.news(),
+            text=self._session.target.text([t for s in self.steps for t in s.tokens]),
+            compare=compare,
+        ).outputs()
+
+    def last(self, stopped: bool) -> tuple:
+        """The end of the run. A run stopped before plain decoding was done has nothing to be compared with."""
         trace = self.trace
-        rows = acceptance_by_position([trace])
+        plain = self.plain
+        if stopped:
+            text = "Stopped before plain decoding was done: there is nothing to compare with."
+            compare, status = render.compare_waiting_html(text), (f"Stopped: {_tokens_in_calls(trace)}.", "stopped")
+        else:
+            trace = trace.compared_with(plain)
+            compare, status = render.compare_html(trace, plain, finished=True), (_done(trace), "done")
         return Frame(
             notices=self.notices,
-            status=render.status_html(status, state),
-            stream=render.stream_html(self._fragments),
+            status=render.status_html(*status),
+            player=self.sender.last(trace, status[1]),
             text=trace.text,
-            figures=render.figures_html(summarise(trace)),
             compare=compare,
-            chart=charts.acceptance_figure(rows, self.settings.gamma) if ended else None,
+            **_charts(trace),
         ).outputs()
+
+
+def _charts(trace: Trace) -> dict[str, go.Figure]:
+    return {
+        "chart": charts.acceptance_figure(acceptance_by_position([trace]), max(1, trace.gamma)),
+        "timeline": charts.timeline_figure(trace.steps),
+    }
 
 
 def settings_of(target: Target, gamma, temperature, top_p, seed, length) -> Settings:
@@ -119,30 +151,21 @@ def settings_of(target: Target, gamma, temperature, top_p, seed, length) -> Sett
     sampling = Sampling(float(temperature), 0, float(top_p), target.preset.no_repeat_ngram_size)
     if not 0 <= seed < 2**31:
         raise ValueError(f"The seed must be a whole number from 0 to {2**31 - 1:,}, not {seed:,}.")
-    # top=0: nothing on this page shows the candidates, and collecting them would be timed as overhead.
-    return Settings(int(gamma), sampling, int(seed), int(length), top=0)
-
-
-async def _wait(seconds: float, live: Live) -> None:
-    """Sleep outside all model work, holding no thread; Stop ends it."""
-    while seconds > 0 and not live.stop:
-        await asyncio.sleep(min(TICK, seconds))
-        seconds -= TICK
+    return Settings(int(gamma), sampling, int(seed), int(length), top=TOP)
 
 
 def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
     """The generator behind the Run button, and behind `gradio_client`'s `/run`."""
 
-    async def run(article, drafter, n, gamma, temperature, top_p, seed, length, pace, live) -> AsyncIterator[tuple]:
+    async def run(article, drafter, n, gamma, temperature, top_p, seed, length, live) -> AsyncIterator[tuple]:
         """Summarise an article with speculative decoding, then with plain decoding, and compare the two.
 
-        Yields frames: notices, status, stream (HTML), summary text, figures (HTML), comparison (HTML), chart.
+        Yields frames: notices, status (HTML), message to the player (JSON), summary text, comparison (HTML), charts.
         """
         try:
             # Closed at once when the visitor leaves, not whenever the garbage collector comes by.
-            async with aclosing(
-                _run(article, drafter, n, gamma, temperature, top_p, seed, length, pace, live)
-            ) as frames:
+            run_ = _run(article, drafter, n, gamma, temperature, top_p, seed, length, live)
+            async with aclosing(limits.in_turn(run_, _waiting, lambda: live.stop)) as frames:
                 async for frame in frames:
                     yield frame
         except ValueError as error:
@@ -155,44 +178,89 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
         finally:
             live.stop = False
 
-    async def _run(article, drafter, n, gamma, temperature, top_p, seed, length, pace, live) -> AsyncIterator[tuple]:
+    async def _run(article, drafter, n, gamma, temperature, top_p, seed, length, live) -> AsyncIterator[tuple]:
         checked = articles.check(article)
         settings = settings_of(target, gamma, temperature, top_p, seed, length)
-        pace = min(max(float(pace or 0), 0.0), MAX_PACE)
         loaded = await to_thread.run_sync(models.get_drafter, target, models.spec_of(str(drafter), int(n or 0)))
         yield _beginning(checked.notices, settings.gamma)
         session = await to_thread.run_sync(models.open_session, target, checked.text, loaded, settings)
 
+        clock = limits.Clock(limits.run_seconds())
         show = Show(session, loaded, settings, checked.notices)
-        waiting = render.compare_waiting_html("Plain decoding of the same article follows, timed the same way.")
-        steps = speculative(session, loaded, settings)
-        while not live.stop and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
-            for i, step in enumerate(batch):
-                if pace and show.steps:
-                    await _wait(pace, live)
-                if live.stop:
-                    break
-                show.add(step)
-                if pace or i == len(batch) - 1:
-                    yield show.frame(_running(show.trace), "running", waiting)
+        yield Frame(player=show.first()).outputs()
+        steps = models.steps(session, loaded, settings)
+        while not (live.stop or (clock.over and show.steps)) and (
+            batch := await to_thread.run_sync(models.burst, steps, BURST)
+        ):
+            show.add(batch)
+            yield show.frame(f"Speculative decoding: {_tokens_in_calls(show.trace)}.")
             await asyncio.sleep(DRAIN)
+            if live.stop or clock.over:
+                break
 
-        steps = autoregressive(session, settings)
-        while not live.stop and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
+        # Nobody inspects plain decoding's candidates.
+        steps, batch = models.steps(session, None, dataclasses.replace(settings, top=0)), None
+        while not (live.stop or clock.over) and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
             show.add_plain(batch)
-            status = f"Now plain decoding of the same article, to compare: {len(show.plain.tokens)} tokens."
-            yield show.frame(status, "running", render.compare_html(show.trace, show.plain, finished=False))
-            await asyncio.sleep(DRAIN)
-        if live.stop:
-            text = render.compare_waiting_html(
-                "Stopped before plain decoding was done: there is nothing to compare with."
+            status = (
+                f"Now plain decoding of the same article, to compare: {render.plural(len(show.plain.tokens), 'token')}."
             )
-            yield show.frame(_stopped(show.trace), "stopped", text, ended=True)
-            return
-        compare = render.compare_html(show.trace, show.plain, finished=True)
-        yield show.frame(_done(show.trace, session), "done", compare, ended=True)
+            yield show.frame(status, render.compare_html(show.trace, show.plain, finished=False))
+            await asyncio.sleep(DRAIN)
+        unfinished = batch != []
+        if unfinished and not live.stop:
+            plain = render.plural(len(show.plain.tokens), "token")
+            sentence = clock.sentence(f"{_tokens_in_calls(show.trace)}, and {plain} of plain decoding")
+            show.notices = render.notices_html([sentence, *checked.notices])
+        yield show.last(stopped=unfinished)
 
     return run
+
+
+async def open_trace(event: gr.EventData) -> tuple:
+    """A file that the visitor chose, as the browser read it: shown without any model, or refused in a sentence."""
+    text = event._data.get("text") if isinstance(event._data, dict) else None
+    return await _opened(lambda: from_json(text if isinstance(text, str) else ""))
+
+
+async def open_recording(event: gr.EventData) -> tuple:
+    """One of the packaged recordings, by its name."""
+    name = event._data.get("name") if isinstance(event._data, dict) else None
+    return await _opened(lambda: recordings.load(str(name)))
+
+
+async def _opened(read: Callable[[], Trace]) -> tuple:
+    try:
+        return await to_thread.run_sync(lambda: replayed(read()))
+    except ValueError as error:
+        return _failed(f"{error} The page is as it was.", "Nothing was opened.")
+
+
+def replayed(trace: Trace) -> tuple:
+    """The page of a recorded run."""
+    if trace.mode != "speculative":
+        raise ValueError("This trace is one of plain decoding, in which nothing is drafted: open a speculative one.")
+    if not trace.steps:
+        raise ValueError("This trace holds no step: there is nothing to show.")
+    plain = trace.baseline
+    if plain and plain.steps:
+        compare = render.compare_html(trace, plain, finished=True, recorded=True)
+    else:
+        compare = render.compare_waiting_html("Plain decoding is not in this recording: there is nothing to compare.")
+    return Frame(
+        notices="",
+        status=render.status_html(f"Recorded run: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}.", "recorded"),
+        player=messages.replay(trace),
+        text=render.visible(trace.text),
+        compare=compare,
+        **_charts(trace),
+    ).outputs()
+
+
+def _waiting(sentence: str) -> tuple:
+    return Frame(
+        status=render.status_html(sentence, "stopped" if sentence.startswith("Stopped") else "running")
+    ).outputs()
 
 
 def _failed(sentence: str, status: str) -> tuple:
@@ -206,11 +274,10 @@ def _beginning(notices: tuple[str, ...], gamma: int) -> tuple:
     return Frame(
         notices=render.notices_html(notices),
         status=render.status_html("The target reads the article, once for the whole run.", "running"),
-        stream=render.stream_html([]),
         text="",
-        figures=render.figures_html(None),
         chart=charts.acceptance_figure([], gamma),
-        compare=render.compare_waiting_html("Plain decoding of the same article follows, timed the same way."),
+        timeline=charts.timeline_figure(()),
+        compare=render.compare_waiting_html(_PLAIN_FOLLOWS),
     ).outputs()
 
 
@@ -219,17 +286,8 @@ def _tokens_in_calls(trace: Trace) -> str:
     return f"{render.plural(tokens, 'token')} in {render.plural(calls, 'target call')}"
 
 
-def _running(trace: Trace) -> str:
-    return f"Speculative decoding: {_tokens_in_calls(trace)}."
-
-
-def _stopped(trace: Trace) -> str:
-    return f"Stopped: {_tokens_in_calls(trace)}."
-
-
-def _done(trace: Trace, session: TargetSession) -> str:
-    ended = "eos" if trace.tokens and trace.tokens[-1] == session.target.eos_id else "length"
-    return f"Finished: {_tokens_in_calls(trace)}; {_ENDINGS[ended]}."
+def _done(trace: Trace) -> str:
+    return f"Finished: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}."
 
 
 def begin(live: Live) -> tuple:
@@ -239,9 +297,15 @@ def begin(live: Live) -> tuple:
 
 
 def stop(live: Live) -> dict:
-    """Stop was pressed. The run sees it before it shows its next step, and ends with what it has shown."""
+    """Stop was pressed. The run sees it after the burst that it is in, and ends with the steps that it has."""
     live.stop = True
     return gr.update(interactive=False)
+
+
+def cancelled(live: Live) -> tuple:
+    """Stop was pressed while the run waited in the queue, which Gradio has taken it out of."""
+    live.stop = False
+    return render.status_html("Stopped before the run began.", "stopped"), *end()
 
 
 def end() -> tuple:
@@ -250,13 +314,28 @@ def end() -> tuple:
 
 
 def make_count(target: Target) -> Callable[[str], str]:
-    """Words of the article as it is typed, and how much of it the target reads."""
+    """Words of the article as it is typed, how much of it the target reads, and which example it is, for the link."""
+    topics = {articles.clean(e.text): e.topic for e in examples.load_examples()}
 
     def count(article: str) -> str:
         text = articles.clean(article)
         if len(text) > articles.MAX_CHARACTERS:
             return render.count_html(articles.word_count(text), 0, 0, too_long=articles.MAX_CHARACTERS)
         read, cut, last_words = models.reading(target, text) if text else (0, 0, "")
-        return render.count_html(articles.word_count(text), read, cut, last_words)
+        return render.count_html(articles.word_count(text), read, cut, last_words, example=topics.get(text, ""))
 
     return count
+
+
+def make_restore(target: Target) -> Callable[[gr.Request], tuple]:
+    """The settings that the page's address carries, as updates of the controls in the order of `links.Choice`."""
+    texts = {e.topic: e.text for e in examples.load_examples()}
+    drafters = [c.key for c in models.menu(target)]
+
+    def restore(request: gr.Request) -> tuple:
+        choice = links.read(dict(request.query_params), list(texts), drafters)
+        values = (texts.get(choice.example), choice.drafter, choice.n, choice.gamma, choice.temperature, choice.seed)
+        notices = render.notices_html(choice.notices) if choice.notices else None
+        return tuple(gr.skip() if v is None else v for v in (*values, notices))
+
+    return restore

@@ -1,168 +1,56 @@
-"""Components and wiring of the page."""
+"""The page: its header and its tabs."""
 
 from __future__ import annotations
 
 import gradio as gr
 
 from fastllm.target import Target
-from fastllm.ui import charts, handlers, models, render
-from fastllm.ui.examples import load_examples
+from fastllm.ui import lab_tab, limits, render, study_tab, watch, whatif_tab
 
-# A paced viewer mostly sleeps, so many may run at once; models.MODEL lets one of them at a time do model work.
-CONCURRENT_RUNS = 16
 QUEUE_SIZE = 64
 
-GAMMA, ORDER, PACE = 4, 3, 0.15
-_TOGGLE_DARK = "() => { document.body.classList.toggle('dark'); }"
-# On a phone the stream lies far below the button.
-_SHOW_STREAM = (
-    "() => { if (innerWidth <= 720) document.querySelector('#status').scrollIntoView({behavior: 'smooth'}); }"
+# Each tab's name and the function that puts its components into it. A further tab is one more line.
+TABS = (
+    ("Watch", watch.build),
+    ("Lab", lab_tab.build),
+    ("What if", whatif_tab.build),
+    ("Study", study_tab.build),
 )
+
+_TOGGLE_DARK = "() => { document.body.classList.toggle('dark'); }"
+_TOGGLE_TEACHER = """() => {
+  const query = new URLSearchParams(location.search);
+  if (document.querySelector('#fastllm').classList.toggle('fl-teacher')) query.set('view', 'teacher');
+  else query.delete('view');
+  history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
+}"""
+_OPEN_TEACHER = """() => {
+  const view = new URLSearchParams(location.search).get('view');
+  document.querySelector('#fastllm').classList.toggle('fl-teacher', view === 'teacher');
+}"""
 
 
 def build(target: Target) -> gr.Blocks:
     """The page for one target, with its queue set up."""
-    preset = target.preset
-    with gr.Blocks(title="FastLLM: speculative decoding, seen", analytics_enabled=False, fill_width=True) as page:
-        live = gr.State(handlers.Live())
-        with gr.Row(elem_classes="fl-header"):
-            _html(render.header_html(preset.title))
-            dark = gr.Button("Light / dark", size="sm", elem_classes="fl-dark", min_width=90, scale=0)
-        with gr.Row(elem_classes="fl-main"):
-            with gr.Column(scale=5, min_width=320, elem_classes="fl-left"):
-                inputs, count, run_button, stop_button = _controls(target)
-            with gr.Column(scale=9, min_width=320, elem_classes="fl-right"):
-                outputs = _results()
-        with gr.Row(elem_classes="fl-more"):
-            with gr.Accordion("How speculative decoding works", open=False):
-                _html(render.how_html())
-            with gr.Accordion("What the figures and settings mean", open=False):
-                _html(render.glossary_html())
-
-        article, drafter, n, *_ = inputs
+    with gr.Blocks(
+        title="FastLLM: speculative decoding, seen",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(limits.CACHE_SECONDS, limits.CACHE_SECONDS),
+    ) as page:
+        # The page's states (teacher view, veiled) are classes of this column: Gradio's own prefix of every rule in a
+        # style sheet leaves out whatever hangs on the body.
+        with gr.Column(elem_id="fastllm"):
+            with gr.Row(elem_classes="fl-header"):
+                gr.HTML(render.header_html(target.preset.title), js_on_load=None, apply_default_css=False)
+                teacher = gr.Button("Teacher view", size="sm", elem_classes="fl-view", min_width=90, scale=0)
+                dark = gr.Button("Light / dark", size="sm", elem_classes="fl-dark", min_width=90, scale=0)
+            with gr.Tabs(elem_classes="fl-tabs"):
+                for name, build_tab in TABS:
+                    with gr.Tab(name):
+                        build_tab(target)
         hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
         dark.click(None, js=_TOGGLE_DARK, **hidden)
-        has_order = {c.key: c.has_order for c in models.menu(target)}
-        drafter.change(lambda key: gr.update(visible=has_order.get(key, False)), drafter, n, **hidden)
-        gr.on(
-            [article.change, page.load],
-            handlers.make_count(target),
-            article,
-            count,
-            trigger_mode="always_last",
-            **hidden,
-        )
-        run_button.click(None, js=_SHOW_STREAM, **hidden)
-        run_button.click(handlers.begin, live, [run_button, stop_button], **hidden).then(
-            handlers.make_run(target),
-            [*inputs, live],
-            outputs,
-            api_name="run",
-            show_progress="hidden",
-            concurrency_id="model",
-            concurrency_limit=CONCURRENT_RUNS,
-        ).then(handlers.end, None, [run_button, stop_button], **hidden)
-        stop_button.click(handlers.stop, live, stop_button, **hidden)
+        teacher.click(None, js=_TOGGLE_TEACHER, **hidden)
+        page.load(None, js=_OPEN_TEACHER, **hidden)
     return page.queue(max_size=QUEUE_SIZE)
-
-
-def _html(value: str, elem_id: str | None = None, **kwargs) -> gr.HTML:
-    # The label is not shown; it names the value for those who use the page as an API. A small letter would make it a
-    # key of Gradio's own translations.
-    return gr.HTML(
-        value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False, **kwargs
-    )
-
-
-def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, gr.Button, gr.Button]:
-    """The left column: inputs in the order of the run's parameters, the word count, Run and Stop."""
-    preset, menu, examples = target.preset, models.menu(target), load_examples()
-    article = gr.Textbox(
-        value=examples[0].text if examples else "",
-        label="Article",
-        placeholder="Paste a news article in English, or choose an example below.",
-        lines=9,
-        max_lines=9,
-        autoscroll=False,
-        elem_id="article",
-        html_attributes=gr.InputHTMLAttributes(spellcheck=False),
-    )
-    count = _html(render.count_html(0, 0, 0), elem_id="count")
-    gr.Examples(
-        [[e.text] for e in examples],
-        article,
-        example_labels=[e.topic for e in examples],
-        label="Examples (invented news)",
-        cache_examples=False,
-        api_visibility="private",
-        elem_id="examples",
-    )
-    with gr.Row(elem_classes="fl-controls"):
-        drafter = gr.Dropdown(
-            [(c.title, c.key) for c in menu],
-            value=menu[0].key,
-            label="Drafter",
-            elem_id="drafter",
-            scale=3,
-            min_width=180,
-        )
-        n = gr.Slider(
-            1,
-            5,
-            ORDER,
-            label="Order N",
-            visible=menu[0].has_order,
-            elem_id="n",
-            scale=2,
-            min_width=130,
-            step=1,
-            buttons=[],
-        )
-    with gr.Row(elem_classes="fl-controls"):
-        gamma = gr.Slider(1, 10, GAMMA, step=1, label="Draft length γ", elem_id="gamma", min_width=130, buttons=[])
-        temperature = gr.Slider(
-            0, 1.5, 0, step=0.1, label="Temperature", elem_id="temperature", min_width=130, buttons=[]
-        )
-    with gr.Row(elem_classes="fl-controls"):
-        top_p = gr.Slider(0.1, 1, 1, step=0.05, label="Top-p", elem_id="top-p", min_width=130, buttons=[])
-        length = gr.Slider(
-            8, 192, preset.max_new_tokens, step=1, label="Length limit", elem_id="length", min_width=130, buttons=[]
-        )
-    with gr.Row(elem_classes="fl-controls"):
-        pace = gr.Slider(
-            0, handlers.MAX_PACE, PACE, step=0.05, label="Pause (s)", elem_id="pace", min_width=130, buttons=[]
-        )
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed", min_width=130)
-    with gr.Row(elem_classes="fl-buttons"):
-        run_button = gr.Button("Run", variant="primary", elem_id="run", scale=3, min_width=120)
-        stop_button = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
-    return [article, drafter, n, gamma, temperature, top_p, seed, length, pace], count, run_button, stop_button
-
-
-def _results() -> list[gr.components.Component]:
-    """The right column, in the order of handlers.Frame."""
-    notices = _html("", elem_id="notices")
-    with gr.Column(elem_classes="fl-panel fl-stream-panel"):
-        status = _html(render.status_html("Ready."), elem_id="status")
-        stream = _html("", elem_id="stream", html_template=render.STREAM_TEMPLATE)
-        # style.css hides it once a run has begun.
-        _html(render.intro_html(), elem_id="intro")
-        _html(render.legend_html(), elem_id="legend")
-    figures = _html(render.figures_html(None), elem_id="figures")
-    with gr.Row(elem_classes="fl-lower"):
-        with gr.Column(scale=6, min_width=300):
-            text = gr.Textbox(
-                label="Summary",
-                lines=3,
-                max_lines=5,
-                interactive=False,
-                buttons=["copy"],
-                elem_id="summary",
-                autoscroll=False,
-            )
-            with gr.Column(elem_classes="fl-panel"):
-                compare = _html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
-        with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
-            _html(render.chart_title_html())
-            chart = gr.Plot(charts.acceptance_figure([], GAMMA), show_label=False, container=False, elem_id="chart")
-    return [notices, status, stream, text, figures, compare, chart]

@@ -1,7 +1,5 @@
-"""Steps and figures to HTML. Pure functions; every text that is not ours is escaped.
-
-A step's HTML depends on that step alone, so a growing stream is a list of fragments to which one is appended at a time.
-"""
+"""Steps and figures in words, and the parts of the page that stand still as HTML. Pure functions; every text that is
+not ours is escaped. The stream itself is drawn in the browser (assets/player/), with the sentences made here."""
 
 from __future__ import annotations
 
@@ -37,8 +35,8 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "speed": (
         "Tokens per second",
-        "Tokens over wall-clock time of drafting, target and bookkeeping; reading the article and the pause between "
-        "shown steps are not in it.",
+        "Tokens over wall-clock time of drafting, target and verification; reading the article, the data for the "
+        "inspector and playback are not in it.",
     ),
     "speedup": (
         "Measured speedup",
@@ -66,7 +64,23 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "0 always takes the most probable token (greedy); above it tokens are drawn, from the most probable ones that "
         "together reach top-p, and the seed makes the draws repeatable.",
     ),
-    "pause": ("Pause", "How long each step is shown before the next; it slows the display and enters no timing."),
+    "speed of playback": (
+        "Speed of playback",
+        "How fast your browser shows steps that are already computed; pausing it holds no model and enters no timing.",
+    ),
+    "residual": (
+        "Residual",
+        "What a rejected token's replacement is drawn from: the part of p that q does not cover, norm(max(0, p − q)).",
+    ),
+    "timeline": (
+        "Step timeline",
+        "Each step's strip begins when it began: drafting, the target's call, then verification and the draws; at the "
+        "right, the tokens that the step wrote.",
+    ),
+    "positions": (
+        "Acceptance by draft position",
+        "Accepted / tested at each place in the draft: later places are reached only if all before were accepted.",
+    ),
 }
 
 
@@ -129,44 +143,16 @@ def _mark(glyph: str) -> str:
     return f'<i aria-hidden="true">{glyph}</i>' if glyph else ""
 
 
-def token_html(text: str, status: str, sentence: str, is_end: bool = False) -> str:
-    """One token. A piece that begins a word has its space outside the mark, where a line may break."""
-    body = f'<span class="fl-end">{END_OF_TEXT}</span>' if is_end else escape(visible(text.strip(" "))) or "␣"
-    label = escape(sentence, quote=True)
-    space = " " if text.startswith(" ") or is_end else ""
-    return (
-        f'{space}<span class="fl-tok fl-{status}" role="listitem" title="{label}" aria-label="{label}">'
-        f"{_mark(STATUSES[status].glyph)}{body}</span>"
-    )
-
-
-def step_html(step: Step, eos_id: int) -> str:
-    """One target call: its number, its draft, the target's own token."""
-    parts = [f' <span class="fl-step" aria-hidden="true" title="Target call {step.index + 1}">{step.index + 1}</span>']
-    for t in step.draft:
-        parts.append(token_html(t.text, t.status, draft_sentence(t, step.emitted, eos_id), t.id == eos_id))
-    if step.emitted:
-        e = step.emitted
-        parts.append(token_html(e.text, e.kind, emitted_sentence(step, eos_id), e.id == eos_id))
-    return "".join(parts)
-
-
-# Around the stream's fragments; the value itself only ever grows at its end, so that Gradio sends what is new.
-STREAM_TEMPLATE = '<div class="fl-stream" role="list" aria-label="Draft and summary tokens">${value}</div>'
-
-
-def stream_html(fragments: Sequence[str]) -> str:
-    """The stream from the fragments of its steps."""
-    return "".join(fragments)
-
-
 def legend_html() -> str:
     """The statuses with a sample of each; the sixth is rare and so comes last."""
     items = "".join(
         f'<li><span class="fl-tok fl-{s.name}">{_mark(s.glyph)}{s.name}</span> <small>{escape(s.meaning)}</small></li>'
         for s in STATUSES.values()
     )
-    hint = "Each number is a target call; point at a token to read its p and q."
+    hint = (
+        "Each number is a target call. Click a token to inspect it, or choose it with ↑ ↓ and press Enter. "
+        "Space plays and pauses, → and ← step, Esc stops."
+    )
     return f'<ul class="fl-legend" aria-label="Legend">{items}</ul><p class="fl-hint">{hint}</p>'
 
 
@@ -218,10 +204,18 @@ def header_html(target_title: str) -> str:
     )
 
 
-def chart_title_html() -> str:
-    """Heading of the chart, with what it shows."""
-    text = "Accepted / tested at each place in the draft: later places are reached only if all before were accepted."
-    return f'<p class="fl-chart-title" title="{text}">Acceptance by draft position</p>'
+def why_html(key: str) -> str:
+    """A question mark that opens a figure's sentence: by pointer, touch or keyboard."""
+    name, text = GLOSSARY[key]
+    return (
+        f'<details class="fl-why" name="fl-why"><summary aria-label="What is {escape(name, quote=True)}?">?</summary>'
+        f"<p>{escape(text)}</p></details>"
+    )
+
+
+def title_html(key: str) -> str:
+    """Heading of a chart, with its explanation."""
+    return f'<div class="fl-chart-title"><h3>{escape(GLOSSARY[key][0])}</h3>{why_html(key)}</div>'
 
 
 def glossary_html() -> str:
@@ -244,13 +238,13 @@ def notices_html(notices: Sequence[str], error: bool = False) -> str:
     return f'<div class="fl-notice fl-{kind}" role="{role}">{sentences}</div>'
 
 
-def _tile(key: str, value: str, below: str) -> str:
-    name, explanation = GLOSSARY[key]
-    name = name.partition(" (acc")[0]  # the figure below says what is over what
-    return (
-        f'<div class="fl-tile" title="{escape(explanation, quote=True)}"><dt>{escape(name)}</dt>'
-        f"<dd>{escape(value)}<small>{escape(below)}</small></dd></div>"
-    )
+_TILES = ("tau", "acceptance", "calls", "speed")
+
+
+def figure_names() -> list[tuple[str, str]]:
+    """Name and sentence of each of the four figures that follow the playback."""
+    # What is over what is said by the small print of `figures`.
+    return [(GLOSSARY[key][0].partition(" (acc")[0], GLOSSARY[key][1]) for key in _TILES]
 
 
 def percent(value: float | None) -> str:
@@ -263,21 +257,14 @@ def plural(n: int, word: str) -> str:
     return f"{n:,} {word}" if n == 1 else f"{n:,} {word}s"
 
 
-def figures_html(metrics: Metrics | None) -> str:
-    """The four live figures; dashes before the first step."""
-    m = metrics
-    if m is None or not m.target_calls:
-        tiles = [_tile(key, "–", " ") for key in ("tau", "acceptance", "calls", "speed")]
-    else:
-        tiles = [
-            _tile("tau", f"{m.tau:.2f}", f"{plural(m.tokens, 'token')} / {plural(m.target_calls, 'call')}"),
-            _tile("acceptance", percent(m.accepted_tested), f"{m.accepted} of {m.tested} tested; mean β {_beta(m)}"),
-            _tile("calls", f"{m.target_calls}", f"plain decoding needs {m.tokens}"),
-            _tile(
-                "speed", f"{m.tokens_per_second:,.0f}" if m.tokens_per_second else "–", f"{seconds(m.seconds)} in all"
-            ),
-        ]
-    return f'<dl class="fl-tiles">{"".join(tiles)}</dl>'
+def figures(m: Metrics) -> list[tuple[str, str]]:
+    """The four figures, each with its small print, in the order of `figure_names`."""
+    return [
+        ("–" if m.tau is None else f"{m.tau:.2f}", f"{plural(m.tokens, 'token')} / {plural(m.target_calls, 'call')}"),
+        (percent(m.accepted_tested), f"{m.accepted} of {m.tested} tested; mean β {_beta(m)}"),
+        (f"{m.target_calls}", f"plain decoding needs {m.tokens}"),
+        (f"{m.tokens_per_second:,.0f}" if m.tokens_per_second else "–", f"{seconds(m.seconds)} in all"),
+    ]
 
 
 def _beta(m: Metrics) -> str:
@@ -306,18 +293,19 @@ def _bar(name: str, m: Metrics, longest: float) -> str:
     )
 
 
-def compare_html(speculative: Trace, plain: Trace, finished: bool) -> str:
-    """Plain decoding beside the speculative run: both times to one scale, the speedup, and whether the texts agree."""
+def compare_html(speculative: Trace, plain: Trace, finished: bool, recorded: bool = False) -> str:
+    """Plain decoding beside the speculative run: both times to one scale, the speedup, and whether the texts agree.
+    `recorded` says that the times are those of a recorded run."""
     spec, base = summarise(speculative), summarise(plain)
     longest = max(spec.seconds, base.seconds)
     bars = _bar("speculative", spec, longest) + _bar("plain", base, longest)
     key = '<p class="fl-key"><span class="fl-seg-target"></span>target<span class="fl-seg-drafting"></span>drafting'
     key += '<span class="fl-seg-everything"></span>everything else</p>'
     speedup = measured_speedup(speculative, plain) if finished else None
-    explanation = escape(GLOSSARY["speedup"][1], quote=True)
     value = "…" if speedup is None else f"{speedup:.2f}×"
     slower = ": slower than plain decoding" if speedup is not None and speedup < 1 else ""
-    head = f'<p class="fl-speedup" title="{explanation}"><b>{value}</b> measured speedup{slower}</p>'
+    when = ", as it was recorded" if recorded else ""
+    head = f'<div class="fl-speedup"><b>{value}</b> measured speedup{when}{slower} {why_html("speedup")}</div>'
     return f'<div class="fl-compare">{head}{bars}{key}{agreement_html(speculative, plain) if finished else ""}</div>'
 
 
@@ -344,14 +332,16 @@ def compare_waiting_html(text: str) -> str:
     return f'<div class="fl-compare fl-waiting"><p>{escape(text)}</p></div>'
 
 
-def count_html(words: int, tokens: int, cut: int, last_words: str = "", too_long: int = 0) -> str:
-    """Words of the article, and how much of it the target reads; `too_long` is the limit of characters it exceeds."""
+def count_html(words: int, tokens: int, cut: int, last_words: str = "", too_long: int = 0, example: str = "") -> str:
+    """Words of the article, and how much of it the target reads; `too_long` is the limit of characters it exceeds,
+    `example` the topic of the example that it is, which the page's link carries."""
     if not words:
         return '<p class="fl-count">No words yet.</p>'
     if too_long:
         return f'<p class="fl-count">{plural(words, "word")}: over the limit of {too_long:,} characters.</p>'
     total = f"{plural(words, 'word')}, {plural(tokens + cut, 'token')}."
+    start = f'<p class="fl-count" data-example="{escape(example, quote=True)}">'
     if not cut:
-        return f'<p class="fl-count">{total} The target reads all of it.</p>'
+        return f"{start}{total} The target reads all of it.</p>"
     up_to = f", up to <em>… {escape(visible(last_words))}</em>" if last_words else ""
-    return f'<p class="fl-count">{total} The target reads the first {tokens:,}{up_to}; {cut:,} are not read.</p>'
+    return f"{start}{total} The target reads the first {tokens:,}{up_to}; {cut:,} are not read.</p>"

@@ -1,0 +1,202 @@
+// Wires the parts together. Runs once, when Gradio has put the component on the page.
+
+const root = element.querySelector(".fl-player");
+root.innerHTML = SKELETON; // our own file assets/player/player.html, no data
+const part = (selector) => root.querySelector(selector);
+const store = makeStore();
+const stream = makeStream(part(".fl-stream-box"), store);
+const predict = makePredict(part(".fl-predict"), part(".fl-predict-on"));
+const playback = makePlayback(store, predict.on, show);
+const inspector = makeInspector(part(".fl-inspector"), store, (i, at) => {
+  stream.mark(null);
+  const token = stream.find(i, at);
+  if (token) stream.focus(token);
+});
+const table = makeTable(part(".fl-rejections"), store, inspect);
+const files = makeFiles(part(".fl-files"), store);
+const race = makeRace(part(".fl-racing"));
+const figures = CONFIG.figures.map((f) => {
+  const value = document.createTextNode("–");
+  const below = make("small", {}, " ");
+  const why = make("details", { class: "fl-why", name: "fl-why" }, make("summary", { "aria-label": `What is ${f.name}?` }, "?"), make("p", {}, f.why));
+  part(".fl-tiles").append(make("div", { class: "fl-tile" }, make("dt", {}, f.name, why), make("dd", {}, value, below)));
+  return { value, below };
+});
+let begun = true; // whether the run that was asked for has been heard of
+
+function inspect(i, at) {
+  if (playback.state.halves < 2 * (i + 1)) playback.seek(i + 1);
+  else playback.pause();
+  stream.mark(i, at);
+  inspector.show(i, at);
+  part(".fl-inspector").scrollIntoView({ block: "nearest" });
+  part(".fl-inspector").focus({ preventScroll: true });
+}
+
+function chosen(token) {
+  const [i, at] = [Number(token.dataset.step), Number(token.dataset.at)];
+  if (!token.classList.contains("fl-draft")) inspect(i, at);
+  else if (predict.on()) guess(at);
+}
+
+function guess(at) {
+  const i = Math.floor(playback.state.halves / 2);
+  predict.guess(i, store.steps[i], at);
+  playback.reveal();
+}
+
+function show() {
+  const { halves, playing } = playback.state;
+  const whole = Math.floor(halves / 2);
+  const count = store.steps.length;
+  stream.show(halves);
+  predict.show(halves, store.steps, store.head?.eos_id);
+  race(store, whole);
+  const now = whole ? store.steps[whole - 1].figures : null;
+  figures.forEach((f, n) => {
+    f.value.data = now ? now[n][0] : "–";
+    f.below.textContent = now ? now[n][1] : " ";
+  });
+  part(".fl-place").textContent = `Step ${whole} of ${count}${store.complete || !count ? "" : " so far"}`;
+  const scrub = part(".fl-scrub input");
+  scrub.max = count;
+  scrub.value = whole;
+  scrub.setAttribute("aria-valuetext", part(".fl-place").textContent);
+  const play = part("[data-do=play]");
+  play.textContent = playing ? "❚❚" : "▶";
+  play.setAttribute("aria-label", playing ? "Pause" : "Play");
+  for (const name of ["play", "end"]) part(`[data-do=${name}]`).disabled = !count;
+  part("[data-do=step]").disabled = halves >= playback.limit();
+  part("[data-do=back]").disabled = halves === 0;
+  root.classList.toggle("fl-has-run", store.run !== null);
+  root.classList.toggle("fl-awaits", playing && !store.complete && halves >= playback.limit());
+  // What is below the stream would give the answers away.
+  document.querySelector("#fastllm")?.classList.toggle("fl-veiled", predict.on() && count > 0 && !(store.complete && halves >= playback.limit()));
+}
+
+function showRun() {
+  const head = store.head;
+  const banner = part(".fl-banner");
+  banner.hidden = !head?.recorded;
+  if (head?.recorded) {
+    const versions = Object.entries(head.versions).map(([name, version]) => `${name} ${version}`).join(", ");
+    banner.textContent = visible(
+      `Recorded run, not live: made ${head.made || "at an unknown time"} with target ${head.target} ` +
+      `(${head.target_hash.slice(0, 8) || "no hash"}), drafter ${head.drafter || "none"}, γ ${head.gamma}, ` +
+      `temperature ${head.temperature}, seed ${head.seed}${versions ? `; ${versions}` : ""}.`,
+    );
+  }
+  table.show();
+  files.show();
+}
+
+function take(message) {
+  begun = true;
+  if (message.run !== store.run) {
+    store.accept(message);
+    inspector.hide();
+    stream.clear();
+    predict.clear();
+    playback.restart();
+    files.said("");
+    showRun();
+  } else store.accept(message);
+  if (store.complete) showRun();
+  show();
+  playback.grown();
+}
+
+let taken = Promise.resolve();
+
+/** Messages are taken in the order in which they came, though unpacking one takes a moment. */
+function receive() {
+  const text = props.value;
+  if (!text) return;
+  taken = taken.then(async () => {
+    const message = JSON.parse(text);
+    if (message.packed) Object.assign(message, JSON.parse(await unpack(message.packed)));
+    take(message);
+  }).catch((error) => console.error(error));
+}
+
+const act = {
+  back: playback.back,
+  play: playback.toggle,
+  step: playback.step,
+  end: () => {
+    playback.seek(store.steps.length);
+  },
+};
+part(".fl-transport").addEventListener("click", (event) => act[event.target.closest("[data-do]")?.dataset.do]?.());
+part(".fl-scrub input").addEventListener("input", (event) => playback.seek(Number(event.target.value)));
+part(".fl-speed input").addEventListener("input", (event) => showSpeed(Number(event.target.value)));
+part(".fl-predict-on").addEventListener("change", () => {
+  if (!predict.on() && playback.state.halves % 2) playback.reveal();
+  show();
+  playback.grown();
+});
+part(".fl-all-accepted").addEventListener("click", () => guess(store.steps[Math.floor(playback.state.halves / 2)].draft.length));
+stream.list.addEventListener("click", (event) => {
+  const token = event.target.closest(".fl-tok");
+  if (token) chosen(token);
+});
+
+function showSpeed(value) {
+  const speed = SPEEDS[value];
+  const words = speed === Infinity ? "all at once" : `${speed} ${speed === 1 ? "step" : "steps"} a second`;
+  part(".fl-speed-name").textContent = words;
+  part(".fl-speed input").setAttribute("aria-valuetext", words);
+  playback.speed(value);
+}
+
+/** Whether a key press belongs to what has the focus: a text field, a slider, a menu, or a button that it presses. */
+function isTaken(target, key) {
+  if (target.closest("input:not([type=checkbox]), textarea, select, [contenteditable=''], [contenteditable=true], [role=listbox], [role=slider]")) return key !== "Escape";
+  return [" ", "Enter"].includes(key) && target.closest("button, summary, a, label, input") !== null;
+}
+
+const KEYS = {
+  " ": playback.toggle,
+  ArrowRight: playback.step,
+  ArrowLeft: playback.back,
+  ArrowDown: () => stream.move(1),
+  ArrowUp: () => stream.move(-1),
+  End: act.end,
+};
+
+function pressed(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || !root.offsetParent) return;
+  const target = event.target instanceof Element ? event.target : document.body;
+  if (isTaken(target, event.key)) return;
+  const asking = predict.on() && playback.state.halves % 2 === 1;
+  if (event.key === "Escape") {
+    if (inspector.isOpen()) inspector.hide();
+    stopped();
+    document.querySelector("#stop:not(:disabled)")?.click();
+  } else if (event.key === "Enter" && target.classList.contains("fl-tok")) chosen(target);
+  else if (asking && /^[0-9]$/u.test(event.key)) {
+    const draft = store.steps[Math.floor(playback.state.halves / 2)].draft;
+    const at = Number(event.key) - 1;
+    if (at < draft.length) guess(at < 0 ? draft.length : at);
+  } else if (["ArrowUp", "ArrowDown"].includes(event.key) && !stream.list.contains(target)) return;
+  else if (KEYS[event.key] && store.steps.length) KEYS[event.key]();
+  else return;
+  event.preventDefault();
+}
+
+function stopped() {
+  playback.pause();
+  // A run that nobody has heard of waits in the queue: it is taken out of it.
+  if (!begun) document.querySelector("#cancel")?.click();
+  begun = true;
+}
+
+document.addEventListener("keydown", pressed);
+root.addEventListener("fl-run", () => { begun = false; });
+root.addEventListener("fl-stop", stopped);
+root.store = store; // for whoever studies the page from the console, and for the browser tests
+showSpeed(5);
+show();
+table.show();
+watch("value", receive);
+receive();

@@ -1,0 +1,95 @@
+// The playhead: which steps are shown, and when the next one is. Counts half steps: a draft alone, then its verdict.
+
+const SPEEDS = [0.25, 0.5, 1, 2, 3, 5, 10, 20, 40, Infinity];
+// At these speeds and below the draft is seen before its verdict.
+const SLOW = 1;
+
+/** The next place of the playhead after `halves`; `pause` says whether drafts are shown before their verdict. */
+function nextPlace(halves, steps, pause) {
+  if (halves % 2) return halves + 1;
+  const step = steps[halves / 2];
+  return halves + (pause && step?.draft.length ? 1 : 2);
+}
+
+function makePlayback(store, predicting, changed) {
+  const state = { halves: 0, playing: false, speed: 5 };
+  let timer = null;
+  const limit = () => 2 * store.steps.length;
+  const waits = () => predicting() && state.halves % 2 === 1;
+
+  function go(halves) {
+    state.halves = Math.min(Math.max(halves, 0), limit());
+    changed();
+  }
+
+  function schedule() {
+    clearTimeout(timer);
+    timer = null;
+    if (!state.playing || waits()) return;
+    if (state.halves >= limit()) {
+      if (store.complete) {
+        state.playing = false;
+        changed();
+      }
+      return;
+    }
+    const speed = SPEEDS[state.speed];
+    if (speed === Infinity && !predicting()) {
+      go(limit());
+      schedule();
+      return;
+    }
+    const slow = speed <= SLOW || predicting();
+    timer = setTimeout(() => {
+      timer = null;
+      go(nextPlace(state.halves, store.steps, slow));
+      schedule();
+    }, Math.max(1000 / speed, predicting() ? 500 : 0) / (slow && !predicting() ? 2 : 1));
+  }
+
+  function play(on) {
+    if (on && state.halves >= limit() && store.complete) state.halves = 0;
+    state.playing = on;
+    changed();
+    schedule();
+  }
+
+  return {
+    state,
+    limit,
+    play,
+    toggle: () => play(!state.playing),
+    pause: () => play(false),
+    step() {
+      play(false);
+      go(nextPlace(state.halves, store.steps, predicting()));
+    },
+    back() {
+      play(false);
+      go(state.halves - (state.halves % 2 ? 1 : 2));
+    },
+    seek(step) {
+      play(false);
+      go(2 * step);
+    },
+    /** The verdict on the draft that is shown. */
+    reveal() {
+      go(state.halves + 1);
+      schedule();
+    },
+    speed(value) {
+      state.speed = value;
+      schedule();
+    },
+    restart() {
+      state.halves = 0;
+      state.playing = true;
+      clearTimeout(timer);
+      timer = null;
+    },
+    /** New steps are there. */
+    grown() {
+      if (timer === null) schedule();
+    },
+  };
+}

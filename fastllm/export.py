@@ -1,0 +1,245 @@
+"""A trace as one HTML page that needs nothing else, and as CSV. Pure.
+
+The page holds no script, no link and no address of any kind: it opens without a network, and its own policy
+(Content-Security-Policy) forbids the browser to run or fetch anything, should a text slip through.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from html import escape
+
+from fastllm import sheet
+from fastllm.metrics import measured_speedup, summarise
+from fastllm.rejections import rejections
+from fastllm.trace import DraftToken, Emitted, Step, Trace
+
+# status: (light, dark, glyph, meaning). The page's own palette (fastllm/ui/theme.py) on white and on #171b24.
+_LOOKS = {
+    "accepted": ("#00694c", "#2fd6a3", "", "drafted and kept: underlined"),
+    "rejected": ("#a83a00", "#ff9b61", "", "drafted and refused: struck out"),
+    "ignored": ("#667080", "#98a2b3", "", "after a rejection, so not tested: dotted"),
+    "resampled": ("#00598c", "#6cc3f5", "↻", "in the rejected token's place: boxed"),
+    "bonus": ("#7a2bbf", "#bd7ff5", "+", "free after a fully accepted draft: filled"),
+    "target": ("#1b2330", "#e8ecf3", "", "where nothing was drafted: plain"),
+}
+
+
+def shown(text: str) -> str:
+    """`text` with line breaks as ⏎ and every other control, direction or private character replaced by �."""
+    return "".join(
+        "⏎"
+        if c in "\n\r\u2028\u2029"
+        else c
+        if c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
+        else "\ufffd"
+        for c in text
+    )
+
+
+def _html(text: object) -> str:
+    return escape(shown(str(text)), quote=True)
+
+
+def _paragraphs(text: str) -> str:
+    """The article's own line breaks, everything else as in :func:`shown`."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "".join(f'<p dir="auto">{_html(line)}</p>' for line in lines if line.strip())
+
+
+def to_html(trace: Trace) -> str:
+    """The run as one self-contained page: settings, figures, the stream of tokens, a table of rejections, the article.
+
+    It says that it is recorded, when and with what. Light or dark follows the reader's system. Every text of the trace
+    is escaped, with control and direction characters made visible.
+    """
+    m = summarise(trace)
+    when = f" on {_html(trace.made.replace('T', ', ')[:17])} UTC" if trace.made else ""
+    title = f"Recorded run: {trace.drafter or 'no drafter'} drafting for {trace.target}"
+    versions = ", ".join(f"{k} {v}" for k, v in trace.versions.items())
+    settings = [
+        ("Target", f"{trace.target} {trace.target_hash[:12]}"),
+        ("Drafter", f"{trace.drafter or 'none (plain decoding)'} {trace.drafter_hash[:12]}"),
+        ("Draft length γ", trace.gamma),
+        ("Temperature, top-p, top-k", f"{trace.temperature:g}, {trace.top_p:g}, {trace.top_k or 'off'}"),
+        ("Seed", trace.seed),
+        ("Repeated n-grams forbidden from", trace.no_repeat_ngram_size or "off"),
+        ("Ending", trace.ending),
+        ("Made with", versions or "not recorded"),
+    ]
+    figures = [
+        ("Tokens", m.tokens),
+        ("Target calls", m.target_calls),
+        ("Tokens per target call (τ)", _ratio(m.tau)),
+        ("Accepted / tested", _ratio(m.accepted_tested)),
+        ("Mean β", _ratio(m.mean_beta)),
+        ("Seconds: drafting, target, other", f"{m.seconds_draft:.3f}, {m.seconds_target:.3f}, {m.seconds_other:.3f}"),
+    ]
+    if (plain := trace.baseline) and plain.steps:
+        speedup = measured_speedup(trace, plain)
+        figures.append(("Measured speedup over plain decoding", "–" if speedup is None else f"{speedup:.2f}×"))
+        same = "the same" if plain.tokens == trace.tokens else "another text"
+        figures.append(("Plain decoding's text", same if trace.temperature == 0 else "another sample of the same p"))
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{_html(title)}</title>
+<style>{_style()}</style>
+</head>
+<body>
+<main>
+<h1>{_html(title)}</h1>
+<p class="recorded"><b>Recorded, not live.</b> This page shows a run of speculative decoding that FastLLM made{when}.
+It was saved from its trace; nothing here is computed anew.</p>
+<section aria-label="Settings and figures"><dl>{_pairs(settings)}</dl><dl>{_pairs(figures)}</dl></section>
+<section aria-labelledby="stream"><h2 id="stream">Draft and summary tokens</h2>
+<ul class="legend" aria-label="Legend">{_legend()}</ul>
+<div class="stream" role="list">{"".join(_step(s, trace.eos_id) for s in trace.steps)}</div></section>
+<section aria-labelledby="summary"><h2 id="summary">Summary</h2>{_paragraphs(trace.text) or "<p>(empty)</p>"}</section>
+<section aria-labelledby="rejections"><h2 id="rejections">Rejections</h2>{_rejections(trace)}</section>
+<section aria-labelledby="article"><h2 id="article">Article</h2>
+<p class="note">The target read {trace.article.tokens:,} tokens of it; {trace.article.cut:,} were not read.</p>
+{_paragraphs(trace.article.text)}</section>
+</main>
+</body>
+</html>
+"""
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _pairs(rows: list[tuple[str, object]]) -> str:
+    return "".join(f"<div><dt>{_html(a)}</dt><dd>{_html(b)}</dd></div>" for a, b in rows)
+
+
+def _legend() -> str:
+    return "".join(
+        f'<li><span class="t {name}">{_glyph(glyph)}{name}</span> {_html(meaning)}</li>'
+        for name, (_, _, glyph, meaning) in _LOOKS.items()
+    )
+
+
+def _glyph(glyph: str) -> str:
+    return f'<i aria-hidden="true">{glyph}</i>' if glyph else ""
+
+
+def _name(text: str, end: bool) -> str:
+    return "end of text" if end else f"'{text.strip(' ') or 'space'}'"
+
+
+def _step(step: Step, eos_id: int) -> str:
+    """One target call: its number, its draft, the target's own token."""
+    parts = [f'<span class="n" aria-hidden="true">{step.index + 1}</span>']
+    emitted = step.emitted
+    for t in step.draft:
+        parts.append(_token(t.text, t.status, _draft_sentence(t, emitted, eos_id), t.id == eos_id))
+    if emitted:
+        refused = next((t for t in step.draft if t.status == "rejected"), None)
+        instead = f" in place of {_name(refused.text, refused.id == eos_id)}" if refused else ""
+        sentence = f"{_name(emitted.text, emitted.id == eos_id)}, {emitted.kind}{instead}, p {emitted.p:.3g}"
+        parts.append(_token(emitted.text, emitted.kind, sentence, emitted.id == eos_id))
+    return f'<span class="step">{"".join(parts)}</span>'
+
+
+def _draft_sentence(token: DraftToken, emitted: Emitted | None, eos_id: int) -> str:
+    name = _name(token.text, token.id == eos_id)
+    if token.status == "ignored":
+        return f"{name}, ignored: it followed a rejected token and was not tested"
+    numbers = f"p {token.p:.3g}, q {token.q:.3g}" + ("" if token.u is None else f", u {token.u:.3g}")
+    replaced = ""
+    if token.status == "rejected" and emitted:
+        replaced = f", replaced by {_name(emitted.text, emitted.id == eos_id)}"
+    return f"{name}, {token.status}{replaced} ({numbers})"
+
+
+def _token(text: str, status: str, sentence: str, end: bool) -> str:
+    space = " " if text.startswith(" ") or end else ""
+    body = "end of text" if end else _html(text.strip(" ")) or "␣"
+    label = _html(sentence)
+    return (
+        f'{space}<bdi class="t {status}" role="listitem" aria-label="{label}" title="{label}">'
+        f"{_glyph(_LOOKS[status][2])}{body}</bdi>"
+    )
+
+
+def _rejections(trace: Trace) -> str:
+    found = rejections(trace)
+    if not found:
+        return "<p>None: every tested draft token was accepted, or nothing was drafted.</p>"
+    head = "".join(
+        f'<th scope="col">{name}</th>'
+        for name in ("place", "draft position", "draft token", "p", "q", "replaced by", "kind")
+    )
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td>{_html(v)}</td>"
+            for v in (r.position + 1, r.offset + 1, r.token, f"{r.p:.3g}", f"{r.q:.3g}", r.replacement, r.kind)
+        )
+        + "</tr>"
+        for r in found
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _style() -> str:
+    def variables(dark: bool) -> str:
+        return " ".join(f"--{name}: {look[dark]};" for name, look in _LOOKS.items())
+
+    return f"""
+:root {{ --page: #f4f6f9; --panel: #fff; --ink: #1b2330; --muted: #566070; --line: #d9dee7; {variables(False)} }}
+@media (prefers-color-scheme: dark) {{ :root {{ --page: #0e1116; --panel: #171b24; --ink: #e8ecf3; --muted: #a3adbd;
+  --line: #2b3240; {variables(True)} }} }}
+body {{ margin: 0; background: var(--page); color: var(--ink); font: 15px/1.55 system-ui, "Segoe UI", sans-serif; }}
+main {{ max-width: 60rem; margin: 0 auto; padding: 16px; }}
+h1 {{ font-size: 22px; overflow-wrap: anywhere; }} h2 {{ font-size: 16px; }}
+section {{ background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 4px 16px 12px;
+  margin: 0 0 14px; overflow-wrap: anywhere; }}
+.recorded {{ border-left: 4px solid var(--resampled); padding-left: 12px; }}
+.note, dt, .legend {{ color: var(--muted); font-size: 13px; }}
+dl {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 8px 16px; margin: 10px 0; }}
+dd {{ margin: 0; font-variant-numeric: tabular-nums; }}
+.legend {{ list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 4px 18px; }}
+.stream {{ font-size: 17px; line-height: 2.1; }}
+.n {{ font-size: 11px; color: var(--muted); vertical-align: 0.5em; border-left: 1px solid var(--line);
+  margin: 0 2px 0 6px; padding-left: 4px; }}
+.t {{ padding: 1px 2px; border-radius: 3px; white-space: pre-wrap; }}
+.t i {{ font-style: normal; font-size: 0.72em; padding-right: 2px; }}
+.accepted {{ color: var(--accepted); border-bottom: 2px solid; }}
+.rejected {{ color: var(--rejected); text-decoration: line-through 2px; }}
+.ignored {{ color: var(--ignored); border-bottom: 2px dotted; }}
+.resampled {{ color: var(--resampled); box-shadow: inset 0 0 0 1.5px currentColor; padding: 1px 4px; }}
+.bonus {{ color: var(--panel); background: var(--bonus); padding: 1px 4px; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-size: 14px; }}
+th, td {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line); white-space: pre; }}
+th {{ color: var(--muted); font-weight: 600; }}
+"""
+
+
+CSV_COLUMNS = (
+    "step", "offset", "position", "id", "token", "status", "p", "q", "u", "beta", "replacement", "replacement_p",
+)  # fmt: skip
+
+
+def to_csv(trace: Trace) -> str:
+    """One row for each draft token, the ignored ones too; safe to open in a spreadsheet (fastllm/sheet.py).
+
+    ``replacement`` is what the target put in a rejected token's place. Empty cells: nothing drawn, or not tested.
+    """
+    rows = []
+    for step in trace.steps:
+        for offset, t in enumerate(step.draft):
+            new = step.emitted if t.status == "rejected" else None
+            rows.append(
+                (step.index, offset, step.position + offset, t.id, t.text, t.status, t.p, t.q, t.u, t.beta)
+                + ((new.text, new.p) if new else (None, None))
+            )
+    return sheet.to_csv(CSV_COLUMNS, rows)

@@ -1,0 +1,223 @@
+"""The tab of the losslessness lab: components, events, and the generator behind Run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable
+
+import gradio as gr
+from anyio import to_thread
+
+from fastllm import lab
+from fastllm.config import Sampling, Settings
+from fastllm.target import Target
+from fastllm.ui import article as articles
+from fastllm.ui import lab_view, limits, models, render
+from fastllm.ui.examples import load_examples
+
+log = logging.getLogger(__name__)
+
+WORDS = "Paris, London, Rome, Lyon, Oslo, Cairo"
+P, Q = "40, 25, 15, 12, 5, 3", "20, 35, 10, 5, 20, 10"
+MOST_WORDS, MOST_SAMPLES, MOST_LENGTH, MOST_GAMMA = 16, 20_000, 3, 5
+# Seconds of sampling between two frames: short, because others' runs are timed under the same lock.
+BURST = 0.04
+FRAME = 0.15
+# Over a real vocabulary p is computed for texts of at least this probability: each costs target calls.
+LEAST_PROBABILITY = 1e-3
+
+Frame = tuple
+
+
+def weights(text: str, name: str) -> tuple[float, ...]:
+    """Numbers from a line of text, separated by commas or spaces.
+
+    Raises:
+        ValueError: a word that is no number, in a sentence that names it.
+    """
+    found = []
+    for word in re.split(r"[,;\s]+", (text or "").strip()):
+        try:
+            found.append(float(word))
+        except ValueError:
+            raise ValueError(f"{name} should be numbers separated by commas; {word[:20]!r} is none.") from None
+    return tuple(found)
+
+
+def _whole(value: object, name: str, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value % 1:
+        raise ValueError(f"{name} must be a whole number from {low:,} to {high:,}, not {value}.")
+    return int(value)
+
+
+def tiny_chain(words: str, p: str, q: str) -> tuple[lab.Chain, lab_view.Names]:
+    """The chain of the tiny vocabulary, and how its texts are written.
+
+    Raises:
+        ValueError: the words or weights do not fit each other.
+    """
+    names = [w.strip() for w in (words or "").split(",") if w.strip()]
+    if len(names) > MOST_WORDS:
+        raise ValueError(f"There are {len(names)} words and the limit is {MOST_WORDS}: leave some out.")
+    ps, qs = weights(p, "p"), weights(q, "q")
+    if len(names) != len(ps):
+        raise ValueError(f"There are {len(names)} words and {len(ps)} weights in p: give one weight for each word.")
+    return lab.fixed_chain(ps, qs), lambda text: " ".join(names[t] for t in text)
+
+
+def build(target: Target) -> None:
+    """The tab's components and events, inside the current Blocks."""
+    menu, examples = models.menu(target), load_examples()
+    _html(lab_view.INTRO)
+    with gr.Row(elem_classes="fl-lab"):
+        with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
+            fault = gr.Radio(
+                [(f.title, f.key) for f in lab.FAULTS.values()],
+                value="none",
+                label="The rule, or break it",
+                elem_id="lab-fault",
+            )
+            with gr.Row(elem_classes="fl-controls"):
+                gamma = _slider(1, MOST_GAMMA, 2, "Draft γ", "lab-gamma")
+                length = _slider(1, MOST_LENGTH, 1, "Tokens", "lab-length")
+            with gr.Row(elem_classes="fl-controls"):
+                samples = gr.Number(
+                    3000, label="Samples by each", precision=0, minimum=100, maximum=MOST_SAMPLES, min_width=120
+                )
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120)
+            common = [fault, gamma, length, samples, seed]
+            with gr.Tab("Tiny vocabulary"):
+                words = gr.Textbox(WORDS, label="Words", max_length=400)
+                p = gr.Textbox(P, label="p, the target's weights", max_length=400, elem_id="lab-p")
+                q = gr.Textbox(Q, label="q, the drafter's weights", max_length=400, elem_id="lab-q")
+                run_tiny = gr.Button("Sample", variant="primary", elem_id="lab-run")
+            # A lent GPU serves whole runs: there is none for the lab's single model calls.
+            with gr.Tab("An article", visible=not models.leased()):
+                article = gr.Textbox(
+                    examples[0].text if examples else "",
+                    label="Article",
+                    lines=5,
+                    max_lines=5,
+                    elem_id="lab-article",
+                )
+                with gr.Row(elem_classes="fl-controls"):
+                    drafter = gr.Dropdown([(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter")
+                    order = _slider(1, 5, 3, "Order N", "lab-n")
+                with gr.Row(elem_classes="fl-controls"):
+                    temperature = _slider(0.1, 1.5, 1, "Temp.", "lab-temperature", 0.1)
+                    top_p = _slider(0.1, 1, 0.9, "Top-p", "lab-top-p", 0.05)
+                run_model = gr.Button("Sample with the models", variant="primary", elem_id="lab-run-model")
+            stop = gr.Button("Stop", size="sm", elem_id="lab-stop")
+        with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
+            status = _html(render.status_html("Ready: press Sample."), "lab-status")
+            bars = _plot(lab_view.histogram(None, str), "lab-histogram")
+            curve = _plot(lab_view.path([], 3000), "lab-path")
+    outputs = [status, bars, curve]
+    tiny_event = run_tiny.click(
+        run_tiny_lab, [*common, words, p, q], outputs, api_name="lab", show_progress="hidden", concurrency_limit=4
+    )
+    model_event = run_model.click(
+        make_model_lab(target),
+        [*common, article, drafter, order, temperature, top_p],
+        outputs,
+        api_name="lab_article",
+        show_progress="hidden",
+        concurrency_id="model",
+        concurrency_limit=None,  # the group's limit is set where the page's own run joins it
+    )
+    stop.click(None, cancels=[tiny_event, model_event], queue=False, api_visibility="private")
+
+
+async def run_tiny_lab(fault, gamma, length, samples, seed, words, p, q) -> AsyncIterator[Frame]:
+    """Sample texts over a tiny vocabulary both ways. Yields frames: verdict (HTML), histogram, path of the p-value."""
+
+    async def prepare() -> tuple[lab.Chain, lab_view.Names]:
+        return tiny_chain(words, p, q)
+
+    async for frame in _frames(prepare, fault, gamma, length, samples, seed, sparse=False):
+        yield frame
+
+
+def make_model_lab(target: Target) -> Callable[..., AsyncIterator[Frame]]:
+    """The generator behind `Sample with the models`."""
+
+    async def run(
+        fault, gamma, length, samples, seed, article, drafter, order, temperature, top_p
+    ) -> AsyncIterator[Frame]:
+        """Sample the first tokens of an article's summary both ways, with the target and a drafter. Yields frames:
+        verdict (HTML), histogram, path of the p-value."""
+
+        async def prepare() -> tuple[lab.Chain, lab_view.Names]:
+            checked = articles.check(article)
+            for name, value in (("Temperature", temperature), ("Top-p", top_p)):
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise ValueError(f"{name} is empty: give a number.")
+            sampling = Sampling(float(temperature), 0, float(top_p), target.preset.no_repeat_ngram_size)
+            settings = Settings(1, sampling, 0, MOST_LENGTH, top=0)
+            loaded = await to_thread.run_sync(models.get_drafter, target, models.spec_of(str(drafter), int(order or 0)))
+            chain = await to_thread.run_sync(_open, target, checked.text, loaded, settings)
+            return chain, lambda text: "".join("⏹" if t == target.eos_id else target.piece(t) for t in text)
+
+        async for frame in _frames(prepare, fault, gamma, length, samples, seed, sparse=True):
+            yield frame
+
+    return run
+
+
+def _open(target: Target, text: str, drafter, settings: Settings) -> lab.Chain:
+    with models.MODEL:
+        return lab.model_chain(target.open(text), drafter, settings)
+
+
+async def _frames(prepare, fault, gamma, length, samples, seed, sparse: bool) -> AsyncIterator[Frame]:
+    """Sample and show; an error becomes a sentence, and what was shown before stays."""
+    try:
+        if fault not in lab.FAULTS:
+            raise ValueError(f"There is no fault {fault!r}: choose one of the list.")
+        gamma = _whole(gamma, "The draft length", 1, MOST_GAMMA)
+        length = _whole(length, "The number of tokens", 1, MOST_LENGTH)
+        samples = _whole(samples, "The number of samples", 100, MOST_SAMPLES)
+        seed = _whole(seed, "The seed", 0, 2**31 - 1)
+        yield render.status_html("Preparing the distributions.", "running"), gr.skip(), gr.skip()
+        chain, names = await prepare()
+        least = max(lab.MIN_EXPECTED / samples, LEAST_PROBABILITY) if sparse else 0.0
+        clock = limits.Clock(limits.LAB_SECONDS)
+        truth = (await to_thread.run_sync(models.burst, (lab.exact(chain, length, x) for x in [least]), 0.0))[0]
+        points: list[tuple[int, float]] = []
+        counts = lab.tallies(chain, gamma, length, samples, seed, fault, batch=max(1, samples // 100))
+        loop = asyncio.get_running_loop()
+        while True:
+            shown = loop.time()
+            while loop.time() - shown < FRAME and (got := await to_thread.run_sync(models.burst, counts, BURST)):
+                tally = got[-1]
+            test = lab.compare(tally)
+            points.append((tally.samples, test.p_value))
+            if tally.samples == samples or clock.over:
+                break
+            text = render.status_html(lab_view.running_sentence(tally, test, samples), "running")
+            yield text, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
+            await asyncio.sleep(0.02)
+        fits = lab.fit(tally.speculative, truth), lab.fit(tally.plain, truth)
+        note = "" if tally.samples == samples else render.notices_html([clock.sentence(f"{tally.samples:,} samples")])
+        outcome = note + lab_view.verdict_html(tally, test, fault, names, fits)
+        yield outcome, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
+    except ValueError as error:
+        yield render.notices_html([str(error)], error=True), gr.skip(), gr.skip()
+    except Exception:
+        log.exception("the lab failed")
+        sentence = "The lab failed inside the model. What you typed is still there: try again, or a shorter article."
+        yield render.notices_html([sentence], error=True), gr.skip(), gr.skip()
+
+
+def _slider(low, high, value, label: str, elem_id: str, step: float = 1) -> gr.Slider:
+    return gr.Slider(low, high, value, step=step, label=label, elem_id=elem_id, min_width=130, buttons=[])
+
+
+def _html(value: str, elem_id: str | None = None) -> gr.HTML:
+    return gr.HTML(value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False)
+
+
+def _plot(figure, elem_id: str) -> gr.Plot:
+    return gr.Plot(figure, show_label=False, container=False, elem_id=elem_id, elem_classes="fl-plot")

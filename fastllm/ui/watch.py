@@ -1,0 +1,182 @@
+"""The Watch tab: components and wiring of a run, live or recorded."""
+
+from __future__ import annotations
+
+import gradio as gr
+from gradio.context import Context
+
+from fastllm.target import Target
+from fastllm.ui import charts, handlers, limits, models, render
+from fastllm.ui.examples import load_examples
+from fastllm.ui.player import Player
+
+# More than have a turn at once: whoever waits does so in limits.line, which tells them their place.
+CONCURRENT_RUNS = limits.AT_ONCE + limits.LINE + 4
+
+GAMMA, ORDER = 4, 3
+
+_TO_PLAYER = "document.querySelector('#player .fl-player')?.dispatchEvent(new Event('{}'));"
+# On a phone the stream lies far below the button.
+_RUN = (
+    f"() => {{ {_TO_PLAYER.format('fl-run')} if (innerWidth <= 720 || document.querySelector('.fl-teacher')) "
+    "document.querySelector('#status').scrollIntoView({behavior: 'smooth'}); }"
+)
+_STOP = f"() => {{ {_TO_PLAYER.format('fl-stop')} }}"
+# The page's address says what was chosen; the article is named only where it is an example of ours.
+_LINK = """(drafter, n, gamma, temperature, seed) => {
+  const query = new URLSearchParams(location.search);
+  const example = document.querySelector('#count [data-example]')?.dataset.example;
+  const chosen = {example, drafter, n, gamma, temperature, seed,
+    view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
+  for (const [name, value] of Object.entries(chosen)) {
+    if (value === '' || value === null || value === undefined) query.delete(name); else query.set(name, value);
+  }
+  history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
+}"""
+
+
+def build(target: Target) -> None:
+    """The tab's components, inside whatever block is open."""
+    live = gr.State(handlers.Live())
+    with gr.Row(elem_classes="fl-main"):
+        with gr.Column(scale=5, min_width=320, elem_classes="fl-left"):
+            inputs, count, run_button, stop_button, cancel_button = _controls(target)
+        with gr.Column(scale=9, min_width=320, elem_classes="fl-right"):
+            outputs = _results()
+    with gr.Row(elem_classes="fl-more"):
+        with gr.Accordion("How speculative decoding works", open=False):
+            _html(render.how_html())
+        with gr.Accordion("What the figures and settings mean", open=False):
+            _html(render.glossary_html())
+
+    article, drafter, n, gamma, temperature, _top_p, seed, _length = inputs
+    notices, status, player, *_ = outputs
+    hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    has_order = {c.key: c.has_order for c in models.menu(target)}
+    drafter.change(lambda key: gr.update(visible=has_order.get(key, False)), drafter, n, **hidden)
+
+    linked = [drafter, n, gamma, temperature, seed]
+    load = Context.root_block.load
+    load(handlers.make_restore(target), None, [article, drafter, n, gamma, temperature, seed, notices], **hidden)
+    gr.on([article.change, load], handlers.make_count(target), article, count, trigger_mode="always_last", **hidden)
+    gr.on([count.change, *(c.change for c in linked)], None, linked, js=_LINK, **hidden)
+
+    run_button.click(None, js=_RUN, **hidden)
+    run = run_button.click(handlers.begin, live, [run_button, stop_button], **hidden).then(
+        handlers.make_run(target),
+        [*inputs, live],
+        outputs,
+        api_name="run",
+        show_progress="hidden",
+        concurrency_id="model",
+        concurrency_limit=CONCURRENT_RUNS,
+    )
+    run.then(handlers.end, None, [run_button, stop_button], **hidden)
+    stop_button.click(handlers.stop, live, stop_button, js=_STOP, **hidden)
+    cancel_button.click(handlers.cancelled, live, [status, run_button, stop_button], cancels=[run], **hidden)
+    for event, opened in ((player.open_trace, handlers.open_trace), (player.open_recording, handlers.open_recording)):
+        event(opened, None, outputs, **hidden)
+
+
+def _html(value: str, elem_id: str | None = None, **kwargs) -> gr.HTML:
+    # The label is not shown; it names the value for those who use the page as an API. A small letter would make it a
+    # key of Gradio's own translations.
+    return gr.HTML(
+        value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False, **kwargs
+    )
+
+
+def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, gr.Button, gr.Button, gr.Button]:
+    """The left column: inputs in the order of the run's parameters, the word count, Run, Stop and the unseen button
+    that takes a waiting run out of the queue."""
+    preset, menu, examples = target.preset, models.menu(target), load_examples()
+    article = gr.Textbox(
+        value=examples[0].text if examples else "",
+        label="Article",
+        placeholder="Paste a news article in English, or choose an example below.",
+        lines=9,
+        max_lines=9,
+        autoscroll=False,
+        elem_id="article",
+        html_attributes=gr.InputHTMLAttributes(spellcheck=False),
+    )
+    count = _html(render.count_html(0, 0, 0), elem_id="count")
+    gr.Examples(
+        [[e.text] for e in examples],
+        article,
+        example_labels=[e.topic for e in examples],
+        label="Examples (invented news)",
+        cache_examples=False,
+        api_visibility="private",
+        elem_id="examples",
+    )
+    with gr.Row(elem_classes="fl-controls"):
+        drafter = gr.Dropdown(
+            [(c.title, c.key) for c in menu],
+            value=menu[0].key,
+            label="Drafter",
+            elem_id="drafter",
+            scale=3,
+            min_width=180,
+        )
+        n = gr.Slider(
+            1,
+            5,
+            ORDER,
+            label="Order N",
+            visible=menu[0].has_order,
+            elem_id="n",
+            scale=2,
+            min_width=130,
+            step=1,
+            buttons=[],
+        )
+    with gr.Row(elem_classes="fl-controls"):
+        gamma = gr.Slider(1, 10, GAMMA, step=1, label="Draft length γ", elem_id="gamma", min_width=130, buttons=[])
+        temperature = gr.Slider(
+            0, 1.5, 0, step=0.1, label="Temperature", elem_id="temperature", min_width=130, buttons=[]
+        )
+    with gr.Row(elem_classes="fl-controls"):
+        top_p = gr.Slider(0.1, 1, 1, step=0.05, label="Top-p", elem_id="top-p", min_width=130, buttons=[])
+        length = gr.Slider(
+            8, 192, preset.max_new_tokens, step=1, label="Length limit", elem_id="length", min_width=130, buttons=[]
+        )
+    with gr.Row(elem_classes="fl-controls"):
+        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed", min_width=130)
+    with gr.Row(elem_classes="fl-buttons"):
+        run_button = gr.Button("Run", variant="primary", elem_id="run", scale=3, min_width=120)
+        stop_button = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
+        cancel_button = gr.Button("Leave the queue", elem_id="cancel", visible="hidden")
+    return [article, drafter, n, gamma, temperature, top_p, seed, length], count, run_button, stop_button, cancel_button
+
+
+def _results() -> list[gr.components.Component]:
+    """The right column, in the order of handlers.Frame."""
+    notices = _html("", elem_id="notices")
+    with gr.Column(elem_classes="fl-panel fl-stream-panel"):
+        status = _html(render.status_html("Ready."), elem_id="status")
+        # style.css hides it once there is a run.
+        _html(render.intro_html(), elem_id="intro")
+        player = Player(elem_id="player", label="Player")
+        _html(render.legend_html(), elem_id="legend")
+    with gr.Column(elem_classes="fl-outcome"):
+        with gr.Row(elem_classes="fl-lower"):
+            with gr.Column(scale=6, min_width=300):
+                text = gr.Textbox(
+                    label="Summary",
+                    lines=3,
+                    max_lines=5,
+                    interactive=False,
+                    buttons=["copy"],
+                    elem_id="summary",
+                    autoscroll=False,
+                )
+                with gr.Column(elem_classes="fl-panel"):
+                    compare = _html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
+            with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
+                _html(render.title_html("positions"))
+                chart = gr.Plot(charts.acceptance_figure([], GAMMA), show_label=False, container=False, elem_id="chart")
+        with gr.Column(elem_classes="fl-panel fl-chart-panel"):
+            _html(render.title_html("timeline"))
+            timeline = gr.Plot(charts.timeline_figure(()), show_label=False, container=False, elem_id="timeline")
+    return [notices, status, player, text, compare, chart, timeline]

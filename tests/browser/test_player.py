@@ -1,0 +1,369 @@
+"""The player's script in a real Chromium, on an empty page: what it holds, draws, says and lets be done by keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+
+import pytest
+
+from fastllm.trace import Article, Emitted, from_json
+from fastllm.ui import messages
+from tests.browser import stage
+
+pytestmark = pytest.mark.browser
+
+TOKENS = ".fl-tok[role=button]"
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+@pytest.fixture
+def page(browser):
+    """The player, mounted, and a page that has reported no error."""
+    faults = []
+    opened = browser.new_page(viewport={"width": 1200, "height": 800})
+    opened.set_default_timeout(20_000)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    stage.mount(opened)
+    yield opened
+    opened.close()
+    assert faults == []
+
+
+def shown(page) -> int:
+    """Steps whose verdict is seen."""
+    return int(page.inner_text(".fl-place").split()[1])
+
+
+def replay(page, run, paused: bool = True) -> None:
+    stage.send(page, messages.replay(run))
+    if paused:
+        page.keyboard.press(" ")
+        page.locator(".fl-scrub input").evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input')); }")
+        page.evaluate("document.activeElement.blur()")
+
+
+def held(page) -> dict:
+    return page.evaluate("(() => { const s = document.querySelector('.fl-player').store; return s.trace(); })()")
+
+
+@pytest.mark.parametrize("lost", [[], [1], [2, 3, 5], [0], list(range(8))])
+def test_nothing_is_lost_when_messages_are(page, lost):
+    """Whatever of the live messages the browser never saw, the last one brings every step, and the trace is whole."""
+    run = stage.trace(14)
+    told = stage.live(run)
+    assert len(told) == 10
+    stage.send(page, *(text for i, text in enumerate(told) if i not in lost))
+    assert from_json(json.dumps(held(page))) == run
+    gaps = page.evaluate("document.querySelector('.fl-player').store.gaps")
+    assert (gaps > 0) == any(1 <= i < 7 for i in lost)
+
+
+def test_messages_that_come_twice_change_nothing(page):
+    """Repeats are told by their index."""
+    run = stage.trace(6)
+    told = stage.live(run)
+    stage.send(page, *(text for text in told[:-1] for _ in range(2)))
+    assert page.evaluate("document.querySelector('.fl-player').store.steps.length") == 6
+    stage.send(page, told[-1])
+    assert from_json(json.dumps(held(page))) == run
+
+
+def test_a_run_of_300_tokens_is_drawn_once_each_way(page):
+    """Forward appends one group a step and takes nothing away; back takes away and draws nothing anew."""
+    stage.send(page, messages.replay(stage.trace(100)))
+    page.keyboard.press(" ")
+    page.locator(".fl-scrub input").evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input')); }")
+    page.evaluate("document.activeElement.blur()")
+    counts = page.evaluate(
+        """async () => {
+          const counts = [];
+          const sum = (all, kind) => all.reduce((n, m) => n + m[kind].length, 0);
+          const press = key => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));
+          const watcher = new MutationObserver(() => {});
+          watcher.observe(document.querySelector('.fl-stream'), {childList: true, subtree: true});
+          for (const key of ['ArrowRight', 'ArrowLeft']) {
+            for (let i = 0; i < 100; i++) press(key);
+            const all = watcher.takeRecords();
+            counts.push([sum(all, 'addedNodes'), sum(all, 'removedNodes')]);
+          }
+          return counts;
+        }"""
+    )
+    assert counts == [[100, 0], [0, 100]]
+
+
+def test_keys_play_pause_step_go_back_and_stop(page):
+    """Space, right, left, End and Escape; a paused run stays where it is."""
+    replay(page, stage.trace(5))
+    assert shown(page) == 0
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert shown(page) == 2
+    assert page.locator(TOKENS).count() == 10
+    page.keyboard.press("ArrowLeft")
+    assert shown(page) == 1
+    page.wait_for_timeout(400)
+    assert shown(page) == 1
+    page.keyboard.press(" ")
+    page.wait_for_function("document.querySelector('.fl-place').innerText.startsWith('Step 3')")
+    page.keyboard.press("Escape")
+    at = shown(page)
+    page.wait_for_timeout(400)
+    assert shown(page) == at < 5
+    page.keyboard.press("End")
+    assert shown(page) == 5
+
+
+def test_keys_are_left_alone_where_somebody_types(page):
+    """In a text field a space is a space, and arrows move the caret."""
+    replay(page, stage.trace(5))
+    page.focus("#field")
+    page.keyboard.type("a b")
+    page.keyboard.press("ArrowRight")
+    assert page.input_value("#field") == "a b"
+    assert shown(page) == 0
+
+
+def test_slow_motion_shows_the_draft_before_its_verdict(page):
+    """At one step a second the draft stands unjudged for half of it."""
+    replay(page, stage.trace(5))
+    page.locator(".fl-speed input").evaluate("e => { e.value = 2; e.dispatchEvent(new Event('input')); }")
+    assert "1 step a second" in page.inner_text(".fl-speed")
+    page.click("[data-do=play]")
+    page.wait_for_selector(f"{TOKENS}.fl-draft")
+    assert "drafted" in page.locator(TOKENS).last.get_attribute("aria-label")
+    page.wait_for_selector(f"{TOKENS}.fl-rejected")
+    assert page.locator(f"{TOKENS}.fl-draft").count() == 0
+
+
+def test_predicting_keeps_the_score_and_waits(page):
+    """By click and by key: a right and a wrong guess; the verdict is shown only after the guess; no second guess."""
+    page.check(".fl-predict-on")
+    stage.send(page, messages.replay(stage.trace(4)))
+    page.wait_for_selector(f"{TOKENS}.fl-draft")
+    page.wait_for_timeout(700)
+    assert shown(page) == 0
+    assert page.locator("#fastllm.fl-veiled").count() == 1
+    page.locator(f"{TOKENS}.fl-draft").nth(2).click()
+    assert page.inner_text(".fl-score") == "1 of 1 right"
+    assert "Right: 'ship0' was rejected" in page.inner_text(".fl-question")
+    page.wait_for_selector(f"{TOKENS}.fl-draft")
+    page.keyboard.press("1")
+    assert page.inner_text(".fl-score") == "1 of 2 right"
+    assert "Not so: 'ship1' was rejected" in page.inner_text(".fl-question")
+    page.wait_for_selector(f"{TOKENS}.fl-draft")
+    page.click(".fl-all-accepted")
+    assert page.inner_text(".fl-score") == "1 of 3 right"
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("3")
+    assert page.inner_text(".fl-score") == "1 of 3 right"
+    page.keyboard.press("End")
+    assert page.locator("#fastllm.fl-veiled").count() == 0
+
+
+def test_the_inspector_opens_by_mouse_and_says_why_a_token_was_refused(page):
+    """p, q, u, min(1, p/q), beta, rank, both distributions, the residual with its bound, and the article."""
+    replay(page, stage.trace(2))
+    page.keyboard.press("End")
+    page.locator(f"{TOKENS}.fl-rejected").first.click()
+    text = page.inner_text(".fl-inspector")
+    assert "'ship0', rejected (p 0.2, q 0.5), replaced by 'ferry'" in text
+    assert "below the 5 recorded" in text
+    assert "u = 0.9 is not below min(1, p/q) = 0.4: rejected" in text
+    assert "Only recorded candidates are shown" in text
+    assert page.locator(".fl-inspector .fl-unknown").count() == 4
+    assert "nowhere in the article" in text
+    width = "document.querySelector('.fl-inspector .fl-bar-cell span').style.width"
+    after = page.evaluate(width)
+    page.click(".fl-raw")
+    assert (after, page.evaluate(width)) == ("40%", "30%")
+    page.click(".fl-close")
+    assert page.locator(".fl-inspector").is_hidden()
+    assert "fl-rejected" in page.evaluate("document.activeElement.className")
+
+
+def test_the_inspector_opens_by_keyboard_and_shows_where_a_token_stands_in_the_article(page):
+    """Tab to the stream, down to the second token, Enter; Escape closes it and gives the focus back."""
+    replay(page, stage.trace(2))
+    page.keyboard.press("End")
+    page.locator(TOKENS).first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert "'tugs', accepted" in page.inner_text(".fl-inspector h3")
+    assert page.inner_text(".fl-inspector mark") == "Two tugs"[4:]
+    assert "has 1 token" in page.inner_text(".fl-source")
+    page.keyboard.press("Escape")
+    assert page.locator(".fl-inspector").is_hidden()
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("'tugs', accepted")
+
+
+def test_one_tab_stop_leads_into_the_stream(page):
+    """300 tokens are not 300 tab stops: one is, and the arrow keys move it."""
+    replay(page, stage.trace(100))
+    page.keyboard.press("End")
+    assert page.locator(f'{TOKENS}[tabindex="0"]').count() == 1
+    page.locator(TOKENS).first.focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator(f'{TOKENS}[tabindex="0"]').count() == 1
+    assert page.evaluate("document.activeElement === document.querySelectorAll('.fl-tok')[1]")
+
+
+def test_every_token_of_the_stream_is_named_as_a_sentence(page):
+    """What a screen reader says is what a pointer reads, in the words of render.py."""
+    run = stage.trace(2)
+    replay(page, run)
+    page.keyboard.press("End")
+    labels = page.locator(TOKENS).evaluate_all("all => all.map(e => [e.getAttribute('aria-label'), e.title])")
+    assert labels[2] == ["'ship0', rejected (p 0.2, q 0.5), replaced by 'ferry'"] * 2
+    assert labels[4][0] == "'ferry', resampled by the target in place of 'ship0' (p 0.2)"
+    assert len(labels) == 10
+    assert page.locator("[role=list] > [role=listitem]").count() == 2
+
+
+def test_the_table_of_rejections_sorts_filters_and_inspects(page):
+    """By column both ways, by words and by kind; a row opens the inspector at its token, even if it is not shown."""
+    run = stage.trace(12)
+    replay(page, run)
+    page.click(".fl-rejections summary")
+    rows = page.locator(".fl-rejections tbody tr")
+    assert rows.count() == 12
+    assert "(12)" in page.inner_text(".fl-rejections summary")
+    page.click(".fl-rejections th >> text=Position")
+    assert rows.first.inner_text().startswith("35")
+    assert page.locator("th[aria-sort=descending]").count() == 1
+    page.fill(".fl-find", "SHIP7")
+    assert rows.count() == 1
+    assert "1 of 12 shown" in page.inner_text(".fl-found")
+    rows.first.click()
+    assert "'ship7', rejected" in page.inner_text(".fl-inspector h3")
+    assert shown(page) >= 8
+    page.fill(".fl-find", "")
+    page.select_option(".fl-kind", "end of text")
+    assert rows.count() == 0
+
+
+def test_a_recorded_run_says_so_and_a_live_one_does_not(page):
+    """When and with what it was made stands above the stream as long as it is shown."""
+    stage.send(page, messages.replay(stage.trace(3)))
+    banner = page.inner_text(".fl-banner")
+    for part in ("Recorded run, not live", "2026-11-23", "mini", "ngram:3", "γ 4", "seed 0", "torch 2"):
+        assert part in banner
+    stage.send(page, *stage.live(stage.trace(3)))
+    assert page.locator(".fl-banner").is_hidden()
+
+
+def test_a_hostile_trace_stays_text(page):
+    """Markup, direction and control characters in every text of a trace: no element comes of it, nothing runs."""
+    run = stage.trace(2)
+    bad = [dataclasses.replace(t, text=HOSTILE) for t in run.steps[0].draft]
+    evil = Emitted(101, "\u202egnp.exe\x00\x1b[31m", "resampled", 0.2, stage.candidates(HOSTILE, "\u202e"))
+    steps = (dataclasses.replace(run.steps[0], draft=tuple(bad), emitted=evil), run.steps[1])
+    run = dataclasses.replace(
+        run, steps=steps, article=Article(f"{HOSTILE} \u202e\x00", 9, 0), target=HOSTILE, drafter=HOSTILE, made=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+    )  # fmt: skip
+    replay(page, run)
+    page.keyboard.press("End")
+    for i in range(5):
+        page.locator(TOKENS).nth(i).click()
+        assert "onerror" in page.inner_text(".fl-inspector")
+    page.evaluate("document.querySelector('.fl-rejections').open = true")
+    assert page.locator(".fl-player img, .fl-player script").count() == 0
+    assert page.title() != "owned"
+    text = page.evaluate("document.querySelector('.fl-player').textContent")
+    assert not any(c in text for c in "\u202e\x00\x1b")
+
+
+def test_figures_follow_the_playhead(page):
+    """Tokens per call, acceptance, calls and speed are those of the steps shown, as fastllm.metrics counts them."""
+    run = stage.trace(3)
+    replay(page, run)
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text(".fl-tile:nth-child(1) dd").split() == ["3.00", "3", "tokens", "/", "1", "call"]
+    assert "2 of 3 tested" in page.inner_text(".fl-tile:nth-child(2) dd")
+    page.keyboard.press("End")
+    assert "9 tokens / 3 calls" in page.inner_text(".fl-tile:nth-child(1) dd")
+
+
+def test_the_race_compares_tokens_at_the_same_measured_time(page):
+    """10 ms a step of three tokens against 6 ms a token."""
+    run = stage.trace(4)
+    data = (
+        json.dumps([dataclasses.asdict(s) for s in run.steps]),
+        json.dumps([dataclasses.asdict(s) for s in run.plain.steps]),
+    )
+    at = [stage.call(page, f"raceAt({data[0]}, {data[1]}, {n})") for n in (0, 1, 4)]
+    assert [(r["tokens"], r["plain"]) for r in at] == [(0, 0), (3, 1), (12, 6)]
+    assert at[2]["seconds"] == pytest.approx(0.04)
+    replay(page, run)
+    page.keyboard.press("End")
+    assert "Finished after 40 ms; plain decoding needs 72 ms for 12 tokens" in page.inner_text(".fl-race-note")
+
+
+@pytest.mark.parametrize(
+    ("article", "pieces", "at", "found"),
+    [
+        ("Two tugs towed the ferry.", [" Two", " tugs", " to", "wed", " it"], 1, "Two tugs towed"),
+        ("Two tugs towed the ferry.", [" Two", " tugs", " to", "wed", " it"], 3, "Two tugs towed"),
+        ("Two tugs towed the ferry.", [" Two", " tugs", " to", "wed", " it"], 4, None),
+        ("about a boat", [" a"], 0, "a"),
+        ("about boats", [" a"], 0, None),
+        ("the  old\n\nquay", [" old", " quay"], 0, "old\n\nquay"),
+        ("he said “No” twice", [" said", ' "', "No", '"'], 2, "said “No”"),
+        ("a b c. a b d", [" a", " b", " d"], 1, "a b d"),
+        ("anything", [" "], 0, None),
+        ("", [" a"], 0, None),
+    ],
+)
+def test_the_source_is_the_longest_run_that_stands_in_the_article(page, article, pieces, at, found):
+    """Spaces and quotes apart; a word counts only where it ends as a word."""
+    place = stage.call(page, f"findSource({json.dumps(article)}, {json.dumps(pieces)}, {at})")
+    assert (place and article[place["start"] : place["end"]]) == found
+
+
+def test_the_source_agrees_with_a_search_over_all_runs(page):
+    """On random texts of a small vocabulary the quick search finds as long a run as trying every one."""
+    draw = random.Random(0)
+    for _ in range(30):
+        article = "".join(draw.choice([" a", " b", " c"]) for _ in range(40))
+        pieces = [draw.choice([" a", " b", " c"]) for _ in range(12)]
+        at = draw.randrange(12)
+        runs = [(i, j) for i in range(at + 1) for j in range(at, 12) if "".join(pieces[i : j + 1]) in article]
+        place = stage.call(page, f"findSource({json.dumps(article)}, {json.dumps(pieces)}, {at})")
+        assert place["last"] - place["first"] == max(j - i for i, j in runs)
+
+
+def test_the_residual_is_exact_where_q_is_known_and_a_bound_elsewhere(page):
+    """norm(max(0, p - q)) with the norm 1 - beta; a one-hot q is 0 wherever it is not 1."""
+    draft = {"id": 1, "text": "x", "p": 0.1, "q": 0.5, "beta": 0.6, "p_top": [], "q_top": []}
+    draft["p_top"] = [{"id": i, "text": "t", "raw": 0.1, "prob": p} for i, p in ((2, 0.5), (1, 0.1), (3, 0.2))]
+    draft["q_top"] = [{"id": 2, "text": "t", "raw": 0.1, "prob": 0.3}]
+    emitted = {"id": 9, "text": "z", "p": 0.04}
+    rows = stage.call(page, f"residualRows({json.dumps(draft)}, {json.dumps(emitted)}, false)")
+    assert [(r["id"], round(r["value"], 6), r["known"]) for r in rows] == [
+        (2, 0.5, True),
+        (1, 0, True),
+        (3, 0.5, False),
+        (9, 0.1, False),
+    ]
+    draft["q_top"] = []
+    rows = stage.call(page, f"residualRows({json.dumps(draft)}, null, false)")
+    assert all(r["known"] for r in rows)
+
+
+def test_a_file_over_the_limit_is_not_even_sent(page, tmp_path):
+    """The browser refuses it with its size and the limit; nothing reaches the server."""
+    big, small = tmp_path / "big.json", tmp_path / "a.json"
+    big.write_bytes(b" " * 8_000_001)
+    small.write_text("{}")
+    page.set_input_files(".fl-open input", big)
+    page.wait_for_function("document.querySelector('.fl-file-note').innerText.includes('limit')")
+    assert "8.0 MB; the limit is 8 MB" in page.inner_text(".fl-file-note")
+    assert page.evaluate("sent") == []
+    page.set_input_files(".fl-open input", small)
+    page.wait_for_function("sent.length === 1")
+    assert page.evaluate("sent") == [["open_trace", {"text": "{}"}]]

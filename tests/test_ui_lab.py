@@ -1,0 +1,138 @@
+"""The lab's tab: what it says, what it draws, and what a visitor gets from a running page."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from gradio_client import Client
+
+from fastllm import lab
+from fastllm.ui import lab_tab, lab_view, limits
+
+P, Q = lab_tab.P, lab_tab.Q
+
+
+def names(text):
+    return " ".join("abcdef"[t] for t in text)
+
+
+def frames(fault="none", gamma=2, length=1, samples=1500, seed=0, words="a, b, c, d, e, f", p=P, q=Q) -> list[tuple]:
+    async def drive():
+        return [f async for f in lab_tab.run_tiny_lab(fault, gamma, length, samples, seed, words, p, q)]
+
+    return asyncio.run(drive())
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"), [("none", "No difference found"), *((f, "They differ") for f in lab.FAULTS if f != "none")]
+)
+def test_each_position_of_the_switch_ends_in_its_verdict(fault, word):
+    """The right rule passes; each fault fails with the sentence that says why and a text that came out too often."""
+    *_, (html, _, _) = frames(fault)
+    assert word in html
+    assert lab.FAULTS[fault].why.split(":")[0].split("(")[0] in html.replace("&#x27;", "'")
+    assert ("came out" in html) == (fault != "none")
+
+
+def test_the_walkthrough_quotes_what_the_lab_says():
+    """docs/walkthrough.md's figures are those of the tab's own first settings."""
+    guide = (Path(__file__).resolve().parent.parent / "docs" / "walkthrough.md").read_text(encoding="utf-8")
+    first, broken = (frames(f, samples=3000, words=lab_tab.WORDS)[-1][0] for f in ("none", "no-residual"))
+    assert "p-value 0.21" in first
+    assert "p-value 0.21" in guide
+    assert "London&#x27; came out 982 times, and 726 times" in broken
+    assert "'London', which the drafter likes too much, comes out 982 times" in guide
+    assert "726 times" in guide
+
+
+def test_the_histograms_grow():
+    """Several frames, each with more samples than the one before; bars are shares in percent of both samplers."""
+    shown = [f for f in frames(samples=3000) if isinstance(f[1], dict) is False and hasattr(f[1], "data")]
+    sizes = [f[2].data[0].x[-1] for f in shown]
+    assert len(sizes) > 2
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == 3000
+    for bars in shown[-1][1].data[:2]:
+        assert sum(bars.y) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"p": "1, x, 2, 3, 4, 5"}, "p should be numbers separated by commas; &#x27;x&#x27; is none."),
+        ({"q": "1"}, "p has 6 weights and q has 1"),
+        ({"words": "a, b"}, "There are 2 words and 6 weights"),
+        ({"words": ",".join("abcdefghijklmnopq")}, "There are 17 words and the limit is 16"),
+        ({"p": "0 0 0 0 0 0"}, "All weights of p are 0"),
+        ({"samples": None}, "The number of samples must be a whole number from 100 to 20,000, not None."),
+        ({"samples": 10**9}, "The number of samples"),
+        ({"gamma": 2.5}, "The draft length"),
+        ({"seed": -1}, "The seed"),
+        ({"fault": "<b>"}, "There is no fault"),
+    ],
+)
+def test_bad_input_gets_one_sentence(changes, sentence):
+    """An inline error; the histograms of an earlier run are left as they are."""
+    html, bars, curve = frames(**changes)[-1]
+    assert sentence in html or sentence in html.replace("'", "&#x27;")
+    assert 'role="alert"' in html
+    assert "<b>" not in html
+    assert bars == curve == gr.skip()
+
+
+def test_words_stay_text():
+    """Markup in a word reaches neither the page nor plotly's labels as markup."""
+    *_, (html, bars, _) = frames("argmax", words='a, <img src=x onerror="x">, c, d, e, f')
+    assert "<img" not in html
+    assert not any("<img" in tick for tick in bars.layout.xaxis.ticktext)
+
+
+def test_the_time_limit_keeps_what_was_sampled(monkeypatch):
+    """Over the limit: a verdict over fewer samples, and the sentence that says so."""
+    monkeypatch.setattr(limits, "LAB_SECONDS", 1e-6)
+    *_, (html, _, curve) = frames(samples=20_000)
+    assert "the limit of one run" in html
+    assert 0 < curve.data[0].x[-1] < 20_000
+
+
+def test_many_texts_are_drawn_as_the_commonest_and_the_rest():
+    """36 pairs: 14 bars and one for all others; nothing is lost."""
+    *_, tally = lab.tallies(lab.fixed_chain((4, 3, 2, 2, 1, 1), (1, 1, 1, 1, 1, 1)), 2, 2, 600, 0)
+    figure = lab_view.histogram(tally, names)
+    assert len(figure.data[0].y) == lab_view.MOST_BARS + 1
+    assert figure.layout.xaxis.ticktext[-1].startswith("all ")
+    assert sum(figure.data[0].y) == pytest.approx(100)
+
+
+def test_a_verdict_says_when_there_is_nothing_to_test_or_the_fault_does_not_show():
+    """One cell, and a fault that this p and q hide: neither is called a proof."""
+    one = lab.Tally(50, {(0,): 50}, {(0,): 50})
+    assert lab_view.verdict(one, lab.compare(one), "none", names)[0].startswith("Nothing to compare")
+    alike = lab.Tally(200, {(0,): 100, (1,): 100}, {(0,): 101, (1,): 99})
+    head, why = lab_view.verdict(alike, lab.compare(alike), "no-residual", names)
+    assert head.startswith("No difference found")
+    assert why.startswith("The rule is broken all the same")
+    far = lab.Tally(200, {(0,): 150, (1,): 50}, {(0,): 50, (1,): 150})
+    assert "choose another seed" in lab_view.verdict(far, lab.compare(far), "none", names)[1]
+
+
+def test_a_visitor_samples_with_the_models(tiny, article):
+    """Over a real server: the article's next tokens, both ways; an empty article is told in a sentence."""
+    with gr.Blocks(analytics_enabled=False) as page:
+        lab_tab.build(tiny)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False)
+    try:
+        client = Client(url, verbose=False, analytics_enabled=False)
+        values = ["none", 2, 2, 200, 0, article, "lookup", 3, 1.5, 0.9]
+        html, bars, _ = client.predict(*values, api_name="/lab_article")
+        assert "fl-verdict" in html
+        assert bars["type"] == "plotly"
+        values[5] = " "
+        assert "The article is empty" in client.predict(*values, api_name="/lab_article")[0]
+        tiny_values = ["same-seed", 2, 1, 600, 0, lab_tab.WORDS, P, Q]
+        assert "They differ" in client.predict(*tiny_values, api_name="/lab")[0]
+    finally:
+        page.close()

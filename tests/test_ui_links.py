@@ -1,0 +1,50 @@
+"""What a link to the page may carry, and what of it is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastllm.ui.links import Choice, read
+
+TOPICS, DRAFTERS = ["Sport", "Weather"], ["ngram@baseline", "lookup"]
+
+
+def test_a_link_restores_every_setting():
+    """Example, drafter, order, gamma, temperature and seed, each in its own type."""
+    query = {"example": "weather", "drafter": "lookup", "n": "2", "gamma": "7", "temperature": "0.8", "seed": "42"}
+    choice = read(query | {"view": "teacher", "__theme": "dark"}, TOPICS, DRAFTERS)
+    assert choice == Choice("Weather", "lookup", 2, 7, 0.8, 42)
+
+
+def test_a_link_without_settings_chooses_nothing():
+    """The page's own defaults stay."""
+    assert read({"__theme": "dark", "utm": "x"}, TOPICS, DRAFTERS) == Choice()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gamma", "0"),
+        ("gamma", "11"),
+        ("gamma", "four"),
+        ("gamma", "3.5"),
+        ("gamma", "9" * 5000),
+        ("n", "-1"),
+        ("temperature", "nan"),
+        ("temperature", "inf"),
+        ("temperature", "1e9"),
+        ("seed", "-1"),
+        ("seed", str(2**31)),
+        ("seed", ""),
+        ("drafter", "<script>alert(1)</script>"),
+        ("example", "Accident\x00"),
+    ],
+)
+def test_a_bad_value_is_left_out_and_told(name, value):
+    """One sentence that names it; the good settings beside it hold."""
+    choice = read({"gamma": "3", name: value}, TOPICS, DRAFTERS)
+    assert getattr(choice, name) is None
+    assert len(choice.notices) == 1
+    assert name in choice.notices[0]
+    assert len(choice.notices[0]) < 200
+    assert name == "gamma" or choice.gamma == 3

@@ -1,0 +1,43 @@
+"""The packaged recordings: real runs of our own articles, complete and small."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastllm.ui import recordings
+from fastllm.ui.examples import load_examples
+
+
+def test_there_are_recordings_and_they_are_small():
+    """At least two, each with its file; together under 300 KB."""
+    files = [recordings.FOLDER / f"{r.name}.json" for r in recordings.listed()]
+    assert len(files) >= 2
+    assert sum(f.stat().st_size for f in files) < 300_000
+
+
+@pytest.mark.parametrize("recording", recordings.listed(), ids=lambda r: r.name)
+def test_a_recording_is_a_whole_run_of_an_example(recording):
+    """Article, candidates, comparison and date are there, so that every view has something to show."""
+    trace = recordings.load(recording.name)
+    assert trace.article.text.strip() in {e.text.strip() for e in load_examples()}
+    assert trace.mode == "speculative"
+    assert trace.ending in ("eos", "length")
+    assert trace.baseline.tokens
+    assert trace.made
+    assert trace.target_hash
+    assert any(t.status == "rejected" for s in trace.steps for t in s.draft)
+    assert all(t.p_top for s in trace.steps for t in s.draft)
+    if trace.temperature == 0:
+        assert trace.tokens == trace.baseline.tokens
+
+
+def test_one_recording_was_sampled():
+    """So that the draw u and the residual can be inspected in a lesson without a model."""
+    draws = [
+        t.u
+        for r in recordings.listed()
+        for s in recordings.load(r.name).steps
+        for t in s.draft
+        if t.status == "rejected" and t.u is not None
+    ]
+    assert draws

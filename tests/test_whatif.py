@@ -1,0 +1,215 @@
+"""What-if at one position: the bounds hold the truth, the verdict is the rule's, and what is unknown is called so."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from fastllm.config import Sampling
+from fastllm.sampling import RepeatBlocker, distribution
+from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, Trace
+from fastllm.whatif import Interval, WhatIfError, forbidden, places, sentence, what_if
+
+V, TOP = 60, 5
+PREFIX = (7, 8, 9, 7, 8)  # with 3-grams blocked, 9 may not follow
+
+
+def candidates(logits: torch.Tensor, probs: torch.Tensor, top: int = TOP) -> tuple[Candidate, ...]:
+    raw = logits.softmax(-1)
+    order = raw.argsort(descending=True)[:top].tolist()
+    return tuple(Candidate(i, f" {i}", float(f"{raw[i]:.7g}"), float(f"{probs[i]:.7g}")) for i in order)
+
+
+def blocked(logits: torch.Tensor, n: int) -> torch.Tensor:
+    out = logits.clone()
+    if n:
+        out[RepeatBlocker(n, 0).blocked(PREFIX)] = -torch.inf
+    return out
+
+
+def recorded(seed: int, settings: Sampling, token: int, u: float = 0.5) -> tuple[Trace, torch.Tensor, torch.Tensor]:
+    """A trace whose second step tests one token, and the logits of target and drafter there."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = [2.5 * torch.randn(V, generator=generator) for _ in range(2)]
+    p, q = (distribution(blocked(x, settings.no_repeat_ngram_size), settings) for x in logits)
+    drawn = settings.temperature > 0
+    accepted = u * float(q[token]) < float(p[token])
+    draft = DraftToken(
+        token, f" {token}", "accepted" if accepted else "rejected", float(p[token]), float(q[token]),
+        u if drawn else None, float(torch.minimum(p, q).sum()), candidates(logits[0], p), candidates(logits[1], q),
+    )  # fmt: skip
+    first = tuple(DraftToken(t, f" {t}", "accepted", 0.5, 0.5) for t in PREFIX[:-1])
+    steps = (
+        Step(0, 0, first, Emitted(PREFIX[-1], " 8", "bonus", 0.5), 0.0, 0.0, 0.0),
+        Step(1, len(PREFIX), (draft,), Emitted(3, " 3", "bonus" if accepted else "resampled", 0.5), 0.0, 0.0, 0.0),
+    )
+    trace = Trace(
+        "speculative", "mini", "ngram:3", 4, float(settings.temperature), settings.top_k, float(settings.top_p),
+        settings.no_repeat_ngram_size, 0, 96, Article("x", 1, 0), steps,
+    )  # fmt: skip
+    return trace, logits[0], logits[1]
+
+
+def holds(interval: Interval, value: float) -> bool:
+    return interval.low - 1e-5 - 1e-4 * value <= value <= interval.high + 1e-5 + 1e-4 * value
+
+
+@pytest.mark.parametrize(
+    "run", [(0.0, 1.0, 3), (0.7, 1.0, 3), (1.0, 1.0, 0), (1.3, 1.0, 3), (1.0, 0.8, 3), (0.7, 0.6, 0)]
+)
+@pytest.mark.parametrize("asked", [(0.5, 1.0), (1.0, 1.0), (1.5, 1.0), (1.0, 0.7), (0.4, 0.9), (2.0, 0.5)])
+def test_the_interval_holds_the_truth(run, asked):
+    """Against the full distributions, for tokens inside and outside the top-k: p', q' and the verdict."""
+    settings, wanted = Sampling(run[0], 0, run[1], run[2]), Sampling(asked[0], 0, asked[1], run[2])
+    settled = 0
+    for seed in range(12):
+        _, p_logits, q_logits = recorded(seed, settings, 0)
+        likely = [x.argsort(descending=True)[:3].tolist() for x in (q_logits, p_logits)]
+        for token in {*likely[0], *likely[1], 9, 31}:
+            trace, p_logits, q_logits = recorded(seed, settings, token)
+            if trace.steps[1].draft[0].q == 0 and settings.temperature > 0:
+                continue  # such a token is never drafted
+            p, q = (distribution(blocked(x, run[2]), wanted)[token] for x in (p_logits, q_logits))
+            blind, answer = what_if(trace, 1, 0, *asked), what_if(trace, 1, 0, *asked, vocabulary=V)
+            assert holds(blind.p, float(p)), (seed, token, blind.p, float(p))
+            assert holds(blind.q, float(q)), (seed, token, blind.q, float(q))
+            assert holds(answer.p, float(p)), (seed, token, answer.p, float(p))
+            assert holds(answer.q, float(q)), (seed, token, answer.q, float(q))
+            if answer.verdict in ("accepted", "rejected") and settings.temperature > 0:
+                settled += 1
+                assert (0.5 * float(q) < float(p)) == (answer.verdict == "accepted")
+            if answer.verdict == "not proposed":
+                assert float(q) == 0
+    assert settled > 2 or settings.temperature == 0
+
+
+def test_inside_the_list_and_untouched_the_answer_is_exact():
+    """Temperature 1 and no top-p: the mass outside is known, so p' of a listed token is one number."""
+    trace, p_logits, _ = recorded(1, Sampling(0.7, 0, 1.0, 0), 0)
+    best = int(p_logits.argmax())
+    trace, p_logits, _ = recorded(1, Sampling(0.7, 0, 1.0, 0), best)
+    answer = what_if(trace, 1, 0, 1.0, 1.0)
+    assert answer.p.exact
+    assert answer.p.high == pytest.approx(float(p_logits.softmax(-1)[best]), rel=1e-4)
+
+
+@pytest.mark.parametrize("u", [0.05, 0.5, 0.95])
+def test_the_runs_own_settings_give_the_runs_own_verdict(u):
+    """Nothing moved: recorded p, q and status come back as they are."""
+    _, _, logits = recorded(2, Sampling(0.9, 0, 0.95, 3), 0)
+    for token in logits.argsort(descending=True)[:6].tolist():
+        trace, *_ = recorded(2, Sampling(0.9, 0, 0.95, 3), token, u)
+        draft = trace.steps[1].draft[0]
+        if not draft.q:
+            continue
+        answer = what_if(trace, 1, 0, 0.9, 0.95)
+        assert (answer.verdict, answer.p.low, answer.q.high) == (draft.status, draft.p, draft.q)
+        assert sentence(answer, 1.0).startswith("The same")
+
+
+def test_lenience_divides_q():
+    """Appendix A.5: accept while u < p / (l q); no candidates are needed for it."""
+    trace, *_ = recorded(3, Sampling(1.0), 4, u=0.9)
+    draft = dataclasses.replace(trace.steps[1].draft[0], p=0.2, q=0.5, status="rejected", p_top=(), q_top=())
+    trace = dataclasses.replace(trace, steps=(trace.steps[0], dataclasses.replace(trace.steps[1], draft=(draft,))))
+    assert what_if(trace, 1, 0, 1.0, 1.0, 0.5).verdict == "rejected"
+    assert what_if(trace, 1, 0, 1.0, 1.0, 0.5).chance.high == pytest.approx(0.8)
+    lenient = what_if(trace, 1, 0, 1.0, 1.0, 0.4)
+    assert (lenient.verdict, lenient.chance.high) == ("accepted", 1.0)
+    assert "later path would differ" in sentence(lenient, 0.4)
+    assert "no longer exactly the target's" in sentence(lenient, 0.4)
+    with pytest.raises(WhatIfError, match="holds no candidates"):
+        what_if(trace, 1, 0, 0.5, 1.0)
+
+
+def test_lenience_when_greedy_compares_with_the_favourite():
+    """Appendix A.5 at temperature 0: the second choice passes once l is at most its share of the first."""
+    _, logits, _ = recorded(4, Sampling(0.0), 0)
+    raw = logits.softmax(-1)
+    first, second = raw.argsort(descending=True)[:2].tolist()
+    trace, *_ = recorded(4, Sampling(0.0), second)
+    share = float(raw[second] / raw[first])
+    assert what_if(trace, 1, 0, 0.0, 1.0).verdict == "rejected"
+    assert what_if(trace, 1, 0, 0.0, 1.0, share * 1.01).verdict == "rejected"
+    assert what_if(trace, 1, 0, 0.0, 1.0, share * 0.99).verdict == "accepted"
+
+
+def test_a_sampled_run_asked_about_greedy():
+    """Temperature 0 in a sampled run: only the target's favourite would pass; a forbidden favourite is none."""
+    for seed in range(8):
+        settings = Sampling(1.0, 0, 1.0, 3)
+        _, logits, _ = recorded(seed, settings, 0)
+        best = int(blocked(logits, 3).argmax())
+        for token in (best, (best + 1) % V):
+            trace, *_ = recorded(seed, settings, token)
+            assert what_if(trace, 1, 0, 0.0, 1.0).verdict == ("accepted" if token == best else "rejected")
+
+
+def test_a_greedy_run_asked_about_sampling_gives_a_chance():
+    """No u was drawn: the chance, not a verdict, and the words that say so."""
+    trace, logits, _ = recorded(5, Sampling(0.0), 0)
+    second = int(logits.argsort(descending=True)[1])
+    trace, *_ = recorded(5, Sampling(0.0), second)
+    answer = what_if(trace, 1, 0, 1.0, 1.0)
+    assert answer.verdict in ("no draw", "accepted")
+    assert answer.u is None
+    assert "drew no number" in sentence(dataclasses.replace(answer, verdict="no draw"), 1.0)
+
+
+def test_what_the_top_k_leaves_open_is_called_unknown():
+    """One recorded candidate and a token outside it: the verdict stays open, and the mass outside is named."""
+    trace, *_ = recorded(6, Sampling(1.0, 0, 0.3, 0), 0)
+    draft = trace.steps[1].draft[0]
+    draft = dataclasses.replace(draft, id=59, p=0.0, q=0.2, u=0.5, p_top=draft.p_top[:1], q_top=())
+    trace = dataclasses.replace(trace, steps=(trace.steps[0], dataclasses.replace(trace.steps[1], draft=(draft,))))
+    answer = what_if(trace, 1, 0, 1.0, 1.0)
+    assert answer.verdict == "unknown"
+    assert f"{answer.outside:.0%} of the target" in sentence(answer, 1.0)
+
+
+def test_lookup_stays_certain():
+    """A drafter without a distribution keeps q = 1 at every temperature."""
+    trace, *_ = recorded(7, Sampling(1.0), 3)
+    draft = dataclasses.replace(trace.steps[1].draft[0], q=1.0, q_top=())
+    trace = dataclasses.replace(trace, steps=(trace.steps[0], dataclasses.replace(trace.steps[1], draft=(draft,))))
+    assert what_if(trace, 1, 0, 0.3, 0.5).q == Interval(1.0, 1.0)
+
+
+def test_the_forbidden_tokens_are_the_samplers():
+    """The same n-gram blocking as in the run, without its index."""
+    generator = torch.Generator().manual_seed(0)
+    for n in (0, 1, 2, 3):
+        for length in range(1, 30):
+            text = torch.randint(1, 6, (length,), generator=generator).tolist()
+            ours = forbidden(text, n)
+            assert ours | {0} == set(RepeatBlocker(n, 0).blocked(text)) | {0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((9, 0, 1.0, 1.0), "no draft token 1 in step 10"),
+        ((1, 3, 1.0, 1.0), "no draft token 4 in step 2"),
+        ((1, 0, -1.0, 1.0), "Temperature must be between"),
+        ((1, 0, 1.0, 0.0), "Top-p must be"),
+        ((1, 0, 1.0, 1.0, 0.0), "Lenience must be"),
+    ],
+)
+def test_a_question_without_an_answer_is_refused(arguments, words):
+    """One sentence each."""
+    trace, *_ = recorded(8, Sampling(1.0), 3)
+    with pytest.raises(WhatIfError, match=words):
+        what_if(trace, *arguments)
+
+
+def test_places_lists_what_was_tested():
+    """Accepted and rejected draft tokens with their place in the summary; an ignored one cannot be asked about."""
+    trace, *_ = recorded(9, Sampling(1.0), 3)
+    draft = (*trace.steps[1].draft[:1], DraftToken(4, " x", "ignored", 0.1, 0.2))
+    draft = (dataclasses.replace(draft[0], status="rejected"), draft[1])
+    trace = dataclasses.replace(trace, steps=(trace.steps[0], dataclasses.replace(trace.steps[1], draft=draft)))
+    assert [(p.step, p.offset, p.position) for p in places(trace)] == [(0, i, i) for i in range(4)] + [(1, 0, 5)]
+    with pytest.raises(WhatIfError, match="never tested"):
+        what_if(trace, 1, 1, 1.0, 1.0)
