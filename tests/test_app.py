@@ -24,7 +24,7 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import DrafterInfo
 from fastllm.trace import MAX_BYTES, from_json, to_json
-from fastllm.ui import handlers, models, recordings
+from fastllm.ui import handlers, league_tab, models, recordings
 from fastllm.ui.layout import build
 from tests.test_trace import example
 
@@ -389,7 +389,7 @@ def test_a_burst_holds_what_fits_in_its_time_and_at_least_one_step():
 def test_only_the_run_is_offered_as_an_api(client):
     """Nothing else of the page is callable by name, and the session's state is no parameter."""
     info = client.view_api(return_format="dict", print_info=False)
-    assert list(info["named_endpoints"]) == ["/run", "/lab", "/lab_article"]
+    assert list(info["named_endpoints"]) == ["/run", "/league", "/lab", "/lab_article"]
     names = [p["parameter_name"] for p in info["named_endpoints"]["/run"]["parameters"]]
     assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length"]
 
@@ -414,7 +414,7 @@ def test_the_word_count_tells_how_much_is_read(tiny, article):
 def test_the_drafter_menu_groups_ngrams_by_what_they_were_trained_on():
     """Five orders of two kinds are two lines with a slider; the line and the slider name the drafter again."""
     infos = [DrafterInfo("lookup", "lookup", "Lookup", 0)]
-    infos += [DrafterInfo(f"ngram:{n}@{v}", "ngram", "x", 9) for v in ("distilled", "baseline") for n in range(1, 6)]
+    infos += [DrafterInfo(f"ngram:{n}@{v}", "ngram", "x", 9, v) for v in ("distilled", "baseline") for n in range(1, 6)]
     menu = models.choices(infos)
     assert [(c.key, c.has_order) for c in menu] == [
         ("ngram@distilled", True),
@@ -423,6 +423,52 @@ def test_the_drafter_menu_groups_ngrams_by_what_they_were_trained_on():
     ]
     assert models.spec_of("ngram@baseline", 4) == "ngram:4@baseline"
     assert models.spec_of("lookup", 4) == "lookup"
+
+
+def test_the_switch_goes_to_the_same_drafter_taught_the_other_way():
+    """It follows the menu, moves it within a family, and rests where there is nothing to choose."""
+    switch = handlers.VariantSwitch({"ngram@distilled": "distilled", "ngram@baseline": "baseline",
+                                     "lstm@baseline": "baseline", "lookup": ""})  # fmt: skip
+    assert switch.switched("ngram@distilled", "baseline") == "ngram@baseline"
+    assert switch.switched("ngram@baseline", "distilled") == "ngram@distilled"
+    assert switch.switched("lstm@baseline", "distilled") == "lstm@baseline"
+    assert switch.switched("lookup", "baseline") == "lookup"
+    assert switch.of_drafter("ngram@baseline") == gr.update(value="baseline", interactive=True)
+    assert switch.of_drafter("lstm@baseline") == gr.update(value="baseline", interactive=False)
+    assert switch.of_drafter("lookup") == gr.update(value=None, interactive=False)
+
+
+def league(target, *asked) -> list[tuple]:
+    """All frames of a league."""
+
+    async def frames():
+        return [frame async for frame in league_tab.make_league(target)(*asked)]
+
+    return asyncio.run(frames())
+
+
+def test_the_league_runs_every_drafter_on_one_text(tiny, article):
+    """Greedy with the lookup drafter only (a tiny target has no other): table with a measured row, map of its betas."""
+    frames = league(tiny, article, 3, 0, 0)
+    status, table, figure = frames[-1]
+    assert "1 of 1 drafters have run" in status
+    assert "Measured just now" in table
+    assert "Lookup" in table
+    (heat,) = figure.data
+    assert set(heat.z[0]) <= {0.0, 1.0}
+    assert len(heat.x) == len(heat.z[0]) == len(figure.layout.xaxis.ticktext)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [(("", 3, 0, 0), "empty"), (("text " * 50, None, 0, 0), "Gamma is empty"), (("text " * 50, 3, -1, 0), "emperature"),
+     (("text " * 50, 3, 0, -5), "seed")],
+)  # fmt: skip
+def test_a_league_that_cannot_run_says_why(tiny, asked, words):
+    """A sentence, and table and map stay as they were."""
+    status, *rest = league(tiny, *asked)[-1]
+    assert words in status
+    assert rest == [gr.skip(), gr.skip()]
 
 
 def test_the_command_line_takes_its_defaults_from_the_environment(monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastllm.drafters import DrafterInfo
-from fastllm.ui.expected import expected_html, recorded, row_for
+from fastllm.ui.expected import expected_html, recorded, row_for, short_text
 
 ROW = {"drafter": "lstm@distilled", "gamma": 4, "temperature": 0.0, "mean_beta": 0.75, "tau": 3.2,
        "us_per_draft_token": 412.0, "measured_speedup": 1.9}  # fmt: skip
@@ -44,3 +44,12 @@ def test_a_missing_or_broken_file_is_no_error(tmp_path):
     recorded.cache_clear()
     assert recorded(tmp_path / "bad.json") == {}
     recorded.cache_clear()
+
+
+def test_the_menu_tells_size_cost_and_acceptance():
+    """A line of one drafter, and one of n-grams from the least to the greatest."""
+    assert short_text([INFO], BENCHMARK, "abc") == "3.5 MB · 0.41 ms · β 0.75"
+    assert short_text([INFO], BENCHMARK, "other") == "3.5 MB"
+    infos = [DrafterInfo(f"ngram:{n}@baseline", "ngram", "x", n * 10**6, "baseline") for n in (1, 2, 3)]
+    rows = [{**ROW, "drafter": i.spec, "mean_beta": i.size_bytes / 1e7} for i in infos]
+    assert short_text(infos, {**BENCHMARK, "rows": rows}, "abc") == "1.0 MB to 3.0 MB · 0.41 ms · β 0.10 to 0.30"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -11,6 +12,7 @@ from fastllm.config import ASSETS
 from fastllm.drafters import DrafterInfo
 
 BENCHMARK = ASSETS / "benchmark.json"
+USUAL_GAMMA = 4
 
 
 @lru_cache(maxsize=1)
@@ -56,3 +58,22 @@ def expected_html(info: DrafterInfo, benchmark: dict, row: dict | None, gamma: i
     facts.append(f"{row['measured_speedup']:.2f}× as fast as plain decoding")
     where = f"Recorded at γ = {gamma}, T = {row['temperature']:g}, {benchmark['articles']} articles"
     return f'<p class="fl-expected"><b>{escape(where)}:</b> {escape("; ".join(f for f in facts if f))}.</p>'
+
+
+def short_text(infos: Sequence[DrafterInfo], benchmark: dict, target_sha256: str) -> str:
+    """What follows a drafter's name in the menu: size, cost, and mean beta in greedy decoding at the usual gamma; for
+    n-grams from N = 1 to N = 5. What was not recorded is left out."""
+    sizes = sorted({size_text(i.size_bytes) for i in infos}, key=lambda t: float(t.split()[0]) if t[0].isdigit() else 0)
+    parts = [_span(sizes)]
+    rows = [r for i in infos if (r := row_for(benchmark, target_sha256, i.spec, USUAL_GAMMA, 0)) is not None]
+    costs = [r["us_per_draft_token"] / 1e3 for r in rows if r["us_per_draft_token"]]
+    if costs:
+        parts.append(f"{max(costs):.2g} ms")
+    betas = [r["mean_beta"] for r in rows if r["mean_beta"] is not None]
+    if betas:
+        parts.append("β " + _span([f"{b:.2f}" for b in sorted({min(betas), max(betas)})]))
+    return " · ".join(parts)
+
+
+def _span(texts: Sequence[str]) -> str:
+    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} to {texts[-1]}"

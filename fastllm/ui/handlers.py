@@ -24,6 +24,7 @@ from fastllm.target import Target, TargetSession
 from fastllm.trace import Ending, Step, Trace, from_json
 from fastllm.ui import article as articles
 from fastllm.ui import charts, examples, limits, links, messages, models, recordings, render
+from fastllm.ui.expected import expected_html, recorded, row_for
 
 log = logging.getLogger(__name__)
 
@@ -339,3 +340,41 @@ def make_restore(target: Target) -> Callable[[gr.Request], tuple]:
         return tuple(gr.skip() if v is None else v for v in (*values, notices))
 
     return restore
+
+
+@dataclass(frozen=True)
+class VariantSwitch:
+    """What the switch beside the drafter menu does: `menu` maps each line's key to its variant."""
+
+    menu: dict[str, str]
+
+    def of_drafter(self, key: str) -> dict:
+        """A drafter was chosen: show its variant; one that was not trained, or one way only, cannot be switched."""
+        other = {"distilled": "baseline", "baseline": "distilled"}.get(self.menu.get(key, ""), "")
+        both = models.other_variant(key, other, list(self.menu)) != key
+        return gr.update(value=self.menu.get(key) or None, interactive=both)
+
+    def switched(self, key: str, variant: str | None) -> str:
+        """The switch was set: the same drafter, taught the other way."""
+        return models.other_variant(key, variant or "", list(self.menu))
+
+
+def make_variant(target: Target) -> VariantSwitch:
+    """The switch for the drafters of `target`."""
+    return VariantSwitch({c.key: c.variant for c in models.menu(target)})
+
+
+def make_expect(target: Target) -> Callable[..., str]:
+    """What the recorded benchmark says of the drafter and settings that are chosen."""
+    infos = {i.spec: i for c in models.menu(target) for i in c.infos}
+    benchmark = recorded()
+
+    def expect(drafter, n, gamma, temperature) -> str:
+        info = infos.get(models.spec_of(str(drafter), int(n or 0)))
+        if info is None:
+            return ""
+        gamma = int(gamma or 0)
+        row = row_for(benchmark, target.sha256, info.spec, gamma, float(temperature or 0))
+        return expected_html(info, benchmark, row, gamma)
+
+    return expect

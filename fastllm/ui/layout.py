@@ -5,13 +5,14 @@ from __future__ import annotations
 import gradio as gr
 
 from fastllm.target import Target
-from fastllm.ui import lab_tab, limits, render, study_tab, watch, whatif_tab
+from fastllm.ui import lab_tab, league_tab, limits, render, study_tab, watch, whatif_tab
 
 QUEUE_SIZE = 64
 
 # Each tab's name and the function that puts its components into it. A further tab is one more line.
 TABS = (
     ("Watch", watch.build),
+    ("League", league_tab.build),
     ("Lab", lab_tab.build),
     ("What if", whatif_tab.build),
     ("Study", study_tab.build),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,22 +49,32 @@ class Choice:
     key: str
     title: str
     has_order: bool
+    infos: tuple[DrafterInfo, ...] = ()
 
-
-_VARIANTS = {"distilled": "N-gram (distilled)", "baseline": "N-gram (baseline)"}
+    @property
+    def variant(self) -> str:
+        """What it was trained on; "" where there is nothing to train."""
+        return self.infos[0].variant if self.infos else ""
 
 
 def choices(infos: list[DrafterInfo]) -> list[Choice]:
     """The menu: n-grams of one variant share a line, because a slider chooses N."""
-    found: dict[str, Choice] = {}
+    groups: dict[str, list[DrafterInfo]] = {}
     for info in infos:
-        if info.family == "ngram":
-            variant = info.spec.partition("@")[2]
-            key = f"ngram@{variant}" if variant else "ngram"
-            found[key] = Choice(key, _VARIANTS.get(variant, "N-gram"), True)
-        else:
-            found[info.spec] = Choice(info.spec, info.title, False)
-    return sorted(found.values(), key=lambda c: not c.has_order)
+        key = f"ngram@{info.variant}" if info.family == "ngram" else info.spec
+        groups.setdefault(key, []).append(info)
+    found = []
+    for key, some in groups.items():
+        first = some[0]
+        title = f"N-gram ({first.variant})" if first.family == "ngram" else first.title
+        found.append(Choice(key, title, first.family == "ngram", tuple(some)))
+    return sorted(found, key=lambda c: not c.has_order)
+
+
+def other_variant(key: str, variant: str, keys: Sequence[str]) -> str:
+    """The menu line of the same family with that variant; `key` itself where there is none."""
+    wanted = f"{key.partition('@')[0]}@{variant}"
+    return wanted if wanted in keys else key
 
 
 def menu(target: Target) -> list[Choice]:

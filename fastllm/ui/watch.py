@@ -8,6 +8,7 @@ from gradio.context import Context
 from fastllm.target import Target
 from fastllm.ui import charts, handlers, limits, models, render
 from fastllm.ui.examples import load_examples
+from fastllm.ui.expected import recorded, short_text
 from fastllm.ui.player import Player
 
 # More than have a turn at once: whoever waits does so in limits.line, which tells them their place.
@@ -40,7 +41,7 @@ def build(target: Target) -> None:
     live = gr.State(handlers.Live())
     with gr.Row(elem_classes="fl-main"):
         with gr.Column(scale=5, min_width=320, elem_classes="fl-left"):
-            inputs, count, run_button, stop_button, cancel_button = _controls(target)
+            inputs, count, taught, expected, run_button, stop_button, cancel_button = _controls(target)
         with gr.Column(scale=9, min_width=320, elem_classes="fl-right"):
             outputs = _results()
     with gr.Row(elem_classes="fl-more"):
@@ -55,10 +56,17 @@ def build(target: Target) -> None:
     has_order = {c.key: c.has_order for c in models.menu(target)}
     drafter.change(lambda key: gr.update(visible=has_order.get(key, False)), drafter, n, **hidden)
 
+    variant = handlers.make_variant(target)
+    drafter.change(variant.of_drafter, drafter, taught, **hidden)
+    taught.input(variant.switched, [drafter, taught], drafter, **hidden)
+
     linked = [drafter, n, gamma, temperature, seed]
     load = Context.root_block.load
     load(handlers.make_restore(target), None, [article, drafter, n, gamma, temperature, seed, notices], **hidden)
     gr.on([article.change, load], handlers.make_count(target), article, count, trigger_mode="always_last", **hidden)
+    expect = handlers.make_expect(target)
+    shown = [drafter, n, gamma, temperature]
+    gr.on([load, *(c.change for c in shown)], expect, shown, expected, trigger_mode="always_last", **hidden)
     gr.on([count.change, *(c.change for c in linked)], None, linked, js=_LINK, **hidden)
 
     run_button.click(None, js=_RUN, **hidden)
@@ -86,9 +94,12 @@ def _html(value: str, elem_id: str | None = None, **kwargs) -> gr.HTML:
     )
 
 
-def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, gr.Button, gr.Button, gr.Button]:
-    """The left column: inputs in the order of the run's parameters, the word count, Run, Stop and the unseen button
-    that takes a waiting run out of the queue."""
+def _controls(
+    target: Target,
+) -> tuple[list[gr.components.Component], gr.HTML, gr.Radio, gr.HTML, gr.Button, gr.Button, gr.Button]:
+    """The left column: inputs in the order of the run's parameters, the word count, the switch of what the drafter
+    was trained on, the line of what to expect of it, Run, Stop and the unseen button that takes a waiting run out of
+    the queue."""
     preset, menu, examples = target.preset, models.menu(target), load_examples()
     article = gr.Textbox(
         value=examples[0].text if examples else "",
@@ -112,7 +123,7 @@ def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, g
     )
     with gr.Row(elem_classes="fl-controls"):
         drafter = gr.Dropdown(
-            [(c.title, c.key) for c in menu],
+            [(f"{c.title} · {short_text(c.infos, recorded(), target.sha256)}", c.key) for c in menu],
             value=menu[0].key,
             label="Drafter",
             elem_id="drafter",
@@ -131,6 +142,14 @@ def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, g
             step=1,
             buttons=[],
         )
+    taught = gr.Radio(
+        [("by the target (distilled)", "distilled"), ("by reference summaries (baseline)", "baseline")],
+        value=menu[0].variant or None,
+        label="The drafter was taught",
+        visible=any(c.variant for c in menu),
+        elem_id="taught",
+    )
+    expected = _html("", elem_id="expected")
     with gr.Row(elem_classes="fl-controls"):
         gamma = gr.Slider(1, 10, GAMMA, step=1, label="Draft length γ", elem_id="gamma", min_width=130, buttons=[])
         temperature = gr.Slider(
@@ -147,7 +166,8 @@ def _controls(target: Target) -> tuple[list[gr.components.Component], gr.HTML, g
         run_button = gr.Button("Run", variant="primary", elem_id="run", scale=3, min_width=120)
         stop_button = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
         cancel_button = gr.Button("Leave the queue", elem_id="cancel", visible="hidden")
-    return [article, drafter, n, gamma, temperature, top_p, seed, length], count, run_button, stop_button, cancel_button
+    inputs = [article, drafter, n, gamma, temperature, top_p, seed, length]
+    return inputs, count, taught, expected, run_button, stop_button, cancel_button
 
 
 def _results() -> list[gr.components.Component]:
