@@ -6,6 +6,7 @@ PORT ?= 7860
 TARGET ?= mini
 DATA ?= ../shared/data
 STATE ?= state
+STUDY ?= ngram:3,ngram:5,lookup
 # glibc gives big blocks back to the kernel after every step otherwise; keeping them makes training a third faster.
 MALLOC := MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=268435456
 TRAIN := $(MALLOC) $(BIN)/python -m train
@@ -65,6 +66,13 @@ manifest: ## list what lies in checkpoints/ with its hashes
 evaluate: $(VENV)/.installed ## measure every drafter on 100 validation articles; writes assets/benchmark.json and README's table
 	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 100 --rouge-articles 500 \
 		--json assets/benchmark.json --readme README.md
+
+.PHONY: study
+study: $(VENV)/.installed ## count rejections by kind, drafter and position on 30 validation articles; writes assets/study.json
+	rm -rf $(STATE)/study
+	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 30 --drafters $(STUDY) --gamma 4 \
+		--temperature 0,1 --traces $(STATE)/study
+	$(BIN)/python -m fastllm.study $(STATE)/study --json assets/study.json
 
 # Recorded runs of our own articles for the page's menu: name, example, arguments. Titles stand in assets/traces/index.json.
 define RECORD

@@ -6,9 +6,14 @@ import argparse
 import os
 import sys
 
-from fastllm.target import TargetError
+try:
+    import spaces  # lends the GPU on a ZeroGPU Space, has to come before torch, and is installed nowhere else
+except ImportError:
+    spaces = None
+
 from fastllm.ui.layout import build
-from fastllm.ui.models import get_target
+from fastllm.ui.limits import run_seconds
+from fastllm.ui.models import get_target, lend
 from fastllm.ui.theme import launch_options
 
 
@@ -24,8 +29,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
+        limit = run_seconds()
+        # Before launch: there the weights must already be "on cuda", from where ZeroGPU takes them to the lent GPU.
         target = get_target(args.target)
-    except TargetError as error:
+        if spaces:
+            lend(spaces.GPU(duration=limit), args.target)
+    except ValueError as error:
         print(f"fastllm: {error}", file=sys.stderr)
         return 2
     try:

@@ -10,7 +10,7 @@ import unicodedata
 from html import escape
 
 from fastllm import sheet
-from fastllm.metrics import summarise
+from fastllm.metrics import measured_speedup, summarise
 from fastllm.rejections import rejections
 from fastllm.trace import DraftToken, Emitted, Step, Trace
 
@@ -75,6 +75,11 @@ def to_html(trace: Trace) -> str:
         ("Mean β", _ratio(m.mean_beta)),
         ("Seconds: drafting, target, other", f"{m.seconds_draft:.3f}, {m.seconds_target:.3f}, {m.seconds_other:.3f}"),
     ]
+    if (plain := trace.baseline) and plain.steps:
+        speedup = measured_speedup(trace, plain)
+        figures.append(("Measured speedup over plain decoding", "–" if speedup is None else f"{speedup:.2f}×"))
+        same = "the same" if plain.tokens == trace.tokens else "another text"
+        figures.append(("Plain decoding's text", same if trace.temperature == 0 else "another sample of the same p"))
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return f"""<!doctype html>
 <html lang="en">

@@ -103,6 +103,13 @@ def rejections(trace: Trace) -> tuple[Rejection, ...]:
     return tuple(found)
 
 
+def kinds(trace: Trace) -> tuple[str, ...]:
+    """The kind of every summary token, by rules 1 to 6 of :func:`rejections`; rule 1 for the end-of-text token."""
+    pieces = _summary_texts(trace)
+    corpus = f"{trace.article.text}\n{''.join(pieces)}"
+    return tuple(_kind(pieces, i, corpus) if text else END for i, text in enumerate(pieces))
+
+
 def _summary_texts(trace: Trace) -> list[str]:
     """Texts of the summary's tokens; position i of the summary is item i. The end of the text reads ""."""
     texts = []

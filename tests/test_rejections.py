@@ -8,7 +8,7 @@ import io
 
 import pytest
 
-from fastllm.rejections import KINDS, Rejection, rejections, to_csv
+from fastllm.rejections import KINDS, Rejection, kinds, rejections, to_csv
 from tests.traces import trace_of
 
 
@@ -87,6 +87,15 @@ def test_a_trace_without_a_replacement_is_listed_all_the_same():
     """A forged or cut trace may lack the emitted token: an empty replacement, kind other."""
     (found,) = rejections(trace_of(([" a", "~ b"], None)))
     assert (found.replacement, found.kind) == ("", "other")
+
+
+def test_every_summary_token_has_a_kind():
+    """Accepted tokens too, by the same rules; the end of the text is rule 1's."""
+    trace = trace_of(([" The", " fer", "ry"], " of"), ([" 2", "~ x"], " sank"), (["."], "</s>"))
+    assert kinds(trace) == (
+        "function word", "other", "word piece", "function word", "name/number", "other", "sentence boundary",
+        "end of text",
+    )  # fmt: skip
 
 
 def test_a_trace_that_goes_on_after_its_end_is_listed():

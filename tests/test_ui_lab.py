@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -34,6 +35,17 @@ def test_each_position_of_the_switch_ends_in_its_verdict(fault, word):
     assert word in html
     assert lab.FAULTS[fault].why.split(":")[0].split("(")[0] in html.replace("&#x27;", "'")
     assert ("came out" in html) == (fault != "none")
+
+
+def test_the_walkthrough_quotes_what_the_lab_says():
+    """docs/walkthrough.md's figures are those of the tab's own first settings."""
+    guide = (Path(__file__).resolve().parent.parent / "docs" / "walkthrough.md").read_text(encoding="utf-8")
+    first, broken = (frames(f, samples=3000, words=lab_tab.WORDS)[-1][0] for f in ("none", "no-residual"))
+    assert "p-value 0.21" in first
+    assert "p-value 0.21" in guide
+    assert "London&#x27; came out 982 times, and 726 times" in broken
+    assert "'London', which the drafter likes too much, comes out 982 times" in guide
+    assert "726 times" in guide
 
 
 def test_the_histograms_grow():

@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client
 
 from fastllm.trace import TraceError, to_json
-from fastllm.ui import uploads, whatif_tab
+from fastllm.ui import recordings, uploads, whatif_tab
 from fastllm.whatif import places
 from tests.traces import trace_of
 
@@ -27,8 +27,8 @@ def opened(tmp_path, text: str | bytes) -> tuple:
 
 def test_the_packaged_runs_open_and_every_token_has_an_answer():
     """Each tested token of each run, under other settings: a table and a sentence, no error."""
-    assert whatif_tab.packaged()
-    for name in whatif_tab.packaged():
+    assert recordings.listed()
+    for name in [r.name for r in recordings.listed()]:
         trace, place, temperature, top_p, lenience, html = whatif_tab.open_packaged(name)
         assert "rejected" in html
         assert (temperature, top_p, lenience) == (trace.temperature, trace.top_p, 1)

@@ -35,6 +35,7 @@ from train.pseudo import generate
 from train.record import Record
 from train.rouge import rouge
 from train.table import update_readme
+from train.traces import write_traces
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--merge", default=None, help="measure nothing: join these results, A.json,B.json, of one target"
     )
+    parser.add_argument("--traces", type=Path, default=None, help="folder for one JSON trace per article and job")
     parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
 
 
@@ -191,6 +193,8 @@ def run(args: argparse.Namespace) -> None:
     jobs = [Job(None, 1, t) for t in temperatures]
     jobs += [Job(d, g, t) for d in drafters for g in gammas for t in temperatures]
     traces, generated, mismatches = measure(args, target, jobs, pairs[: args.articles])
+    if args.traces:
+        write_traces(args.traces, traces.values(), record)
     plain = {job.temperature: traces[job] for job in jobs if not job.drafter}
     rows = [row_of(job, traces[job], plain[job.temperature], args.seed) for job in jobs if job.drafter]
     limit = args.max_new_tokens or target.preset.max_new_tokens

@@ -17,13 +17,13 @@ import plotly.graph_objects as go
 from anyio import to_thread
 
 from fastllm.config import Sampling, Settings
-from fastllm.decode import autoregressive, ending_of, make_trace, speculative
+from fastllm.decode import ending_of, make_trace
 from fastllm.drafters.base import Drafter
 from fastllm.metrics import acceptance_by_position, running
 from fastllm.target import Target, TargetSession
 from fastllm.trace import Ending, Step, Trace, from_json
 from fastllm.ui import article as articles
-from fastllm.ui import charts, examples, links, messages, models, recordings, render
+from fastllm.ui import charts, examples, limits, links, messages, models, recordings, render
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,8 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
         """
         try:
             # Closed at once when the visitor leaves, not whenever the garbage collector comes by.
-            async with aclosing(_run(article, drafter, n, gamma, temperature, top_p, seed, length, live)) as frames:
+            run_ = _run(article, drafter, n, gamma, temperature, top_p, seed, length, live)
+            async with aclosing(limits.in_turn(run_, _waiting, lambda: live.stop)) as frames:
                 async for frame in frames:
                     yield frame
         except ValueError as error:
@@ -184,24 +185,34 @@ def make_run(target: Target) -> Callable[..., AsyncIterator[tuple]]:
         yield _beginning(checked.notices, settings.gamma)
         session = await to_thread.run_sync(models.open_session, target, checked.text, loaded, settings)
 
+        clock = limits.Clock(limits.run_seconds())
         show = Show(session, loaded, settings, checked.notices)
         yield Frame(player=show.first()).outputs()
-        steps = speculative(session, loaded, settings)
-        while not live.stop and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
+        steps = models.steps(session, loaded, settings)
+        while not (live.stop or (clock.over and show.steps)) and (
+            batch := await to_thread.run_sync(models.burst, steps, BURST)
+        ):
             show.add(batch)
             yield show.frame(f"Speculative decoding: {_tokens_in_calls(show.trace)}.")
             await asyncio.sleep(DRAIN)
+            if live.stop or clock.over:
+                break
 
         # Nobody inspects plain decoding's candidates.
-        steps = autoregressive(session, dataclasses.replace(settings, top=0))
-        while not live.stop and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
+        steps, batch = models.steps(session, None, dataclasses.replace(settings, top=0)), None
+        while not (live.stop or clock.over) and (batch := await to_thread.run_sync(models.burst, steps, BURST)):
             show.add_plain(batch)
             status = (
                 f"Now plain decoding of the same article, to compare: {render.plural(len(show.plain.tokens), 'token')}."
             )
             yield show.frame(status, render.compare_html(show.trace, show.plain, finished=False))
             await asyncio.sleep(DRAIN)
-        yield show.last(stopped=live.stop)
+        unfinished = batch != []
+        if unfinished and not live.stop:
+            plain = render.plural(len(show.plain.tokens), "token")
+            sentence = clock.sentence(f"{_tokens_in_calls(show.trace)}, and {plain} of plain decoding")
+            show.notices = render.notices_html([sentence, *checked.notices])
+        yield show.last(stopped=unfinished)
 
     return run
 
@@ -243,6 +254,12 @@ def replayed(trace: Trace) -> tuple:
         text=render.visible(trace.text),
         compare=compare,
         **_charts(trace),
+    ).outputs()
+
+
+def _waiting(sentence: str) -> tuple:
+    return Frame(
+        status=render.status_html(sentence, "stopped" if sentence.startswith("Stopped") else "running")
     ).outputs()
 
 

@@ -93,7 +93,8 @@ def build(target: Target) -> None:
                 p = gr.Textbox(P, label="p, the target's weights", max_length=400, elem_id="lab-p")
                 q = gr.Textbox(Q, label="q, the drafter's weights", max_length=400, elem_id="lab-q")
                 run_tiny = gr.Button("Sample", variant="primary", elem_id="lab-run")
-            with gr.Tab("An article"):
+            # A lent GPU serves whole runs: there is none for the lab's single model calls.
+            with gr.Tab("An article", visible=not models.leased()):
                 article = gr.Textbox(
                     examples[0].text if examples else "",
                     label="Article",

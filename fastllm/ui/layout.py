@@ -5,12 +5,17 @@ from __future__ import annotations
 import gradio as gr
 
 from fastllm.target import Target
-from fastllm.ui import render, watch
+from fastllm.ui import lab_tab, limits, render, study_tab, watch, whatif_tab
 
 QUEUE_SIZE = 64
 
 # Each tab's name and the function that puts its components into it. A further tab is one more line.
-TABS = (("Watch", watch.build),)
+TABS = (
+    ("Watch", watch.build),
+    ("Lab", lab_tab.build),
+    ("What if", whatif_tab.build),
+    ("Study", study_tab.build),
+)
 
 _TOGGLE_DARK = "() => { document.body.classList.toggle('dark'); }"
 _TOGGLE_TEACHER = """() => {
@@ -27,7 +32,12 @@ _OPEN_TEACHER = """() => {
 
 def build(target: Target) -> gr.Blocks:
     """The page for one target, with its queue set up."""
-    with gr.Blocks(title="FastLLM: speculative decoding, seen", analytics_enabled=False, fill_width=True) as page:
+    with gr.Blocks(
+        title="FastLLM: speculative decoding, seen",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(limits.CACHE_SECONDS, limits.CACHE_SECONDS),
+    ) as page:
         # The page's states (teacher view, veiled) are classes of this column: Gradio's own prefix of every rule in a
         # style sheet leaves out whatever hangs on the body.
         with gr.Column(elem_id="fastllm"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,8 +12,8 @@ from fastllm.config import Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import DrafterInfo, available, load_drafter
 from fastllm.drafters.base import Drafter
-from fastllm.target import Target, TargetSession, load_target
-from fastllm.trace import Step
+from fastllm.target import Target, TargetError, TargetSession, load_target
+from fastllm.trace import Article, Step
 
 # Held around every piece of model work, so that no visitor's work falls into another's timed region.
 MODEL = threading.Lock()
@@ -78,19 +78,74 @@ def spec_of(key: str, order: int) -> str:
     return f"ngram:{order}{at}{variant}" if family == "ngram" else key
 
 
+# ZeroGPU lends a GPU to a generator function for as long as it runs, in a process of its own. Set by app.py there.
+_lease: Callable[..., Iterator[Step]] | None = None
+_target_name = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is known of a session without the GPU: stands in for a TargetSession while the GPU is elsewhere."""
+
+    target: Target
+    article: Article
+    seconds_encode: float = 0.0
+
+
+def lend(gpu: Callable, target: str) -> bool:
+    """Do the model work of `target` in a function wrapped by `gpu` (``spaces.GPU``); False where that lends nothing,
+    because the Space is not on ZeroGPU."""
+    global _lease, _target_name
+    wrapped = gpu(leased_steps)
+    _lease, _target_name = None if wrapped is leased_steps else wrapped, target
+    return _lease is not None
+
+
+def leased() -> bool:
+    """Whether a GPU is lent run by run."""
+    return _lease is not None
+
+
+def leased_steps(target: str, article: str, drafter: str | None, settings: Settings) -> Iterator[Step]:
+    """A whole run inside one lease: everything in and out is plain data, as it crosses to another process."""
+    loaded = get_target(target)
+    session = loaded.open(article)
+    drafting = get_drafter(loaded, drafter) if drafter else None
+    begin = lambda: speculative(session, drafting, settings) if drafting else autoregressive(session, settings)  # noqa: E731
+    _warm_up(begin())
+    yield from begin()
+
+
+def _warm_up(steps: Iterator[Step]) -> None:
+    """A few steps, so that no timing pays for first calls; fewer where they are slow."""
+    for step, _ in zip(steps, range(WARM_UP_STEPS), strict=False):
+        if step.seconds > SLOW_STEP:
+            break
+
+
 def open_session(target: Target, article: str, drafter: Drafter, settings: Settings) -> TargetSession:
     """Encode an article, then take a few steps of either decoder so that no timing pays for first calls.
 
     Raises:
         fastllm.target.TargetError: the article holds no token.
     """
+    if _lease is not None:
+        read, cut = target.read(article)
+        if not read:
+            raise TargetError("The article is empty: paste some text to summarise.")
+        return Reading(target, Article(article, len(read), len(cut)))
     with MODEL:
         session = target.open(article)
-        for steps in (speculative(session, drafter, settings), autoregressive(session, settings)):
-            for step, _ in zip(steps, range(WARM_UP_STEPS), strict=False):
-                if step.seconds > SLOW_STEP:
-                    break
+        _warm_up(speculative(session, drafter, settings))
+        _warm_up(autoregressive(session, settings))
     return session
+
+
+def steps(session: TargetSession, drafter: Drafter | None, settings: Settings) -> Iterator[Step]:
+    """The steps of a run: speculative decoding, or plain decoding where `drafter` is None; on ZeroGPU in a lease."""
+    if _lease is not None:
+        return _lease(_target_name, session.article.text, drafter.name if drafter else None, settings)
+    return speculative(session, drafter, settings) if drafter else autoregressive(session, settings)
 
 
 def burst(steps: Iterator[Step], at_most: float) -> list[Step]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import gradio as gr
 
 from fastllm.config import ASSETS
+from fastllm.trace import MAX_BYTES
+from fastllm.ui import limits
 
 STYLE_SHEET = ASSETS / "style.css"
 PLAYER_SHEET = ASSETS / "player" / "player.css"
@@ -117,4 +119,12 @@ def theme() -> gr.themes.Base:
 def launch_options() -> dict:
     """How the page is launched wherever it is launched: its look, and what visitors paste is kept nowhere, not even in
     their browser."""
-    return {"theme": theme(), "css": css(), "css_paths": STYLE_SHEETS, "run_history": False, "ssr_mode": False}
+    return {
+        "theme": theme(),
+        "css": css(),
+        "css_paths": STYLE_SHEETS,
+        "run_history": False,
+        "ssr_mode": False,
+        "max_file_size": MAX_BYTES,
+        "state_session_capacity": limits.SESSIONS,
+    }

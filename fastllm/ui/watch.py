@@ -6,12 +6,12 @@ import gradio as gr
 from gradio.context import Context
 
 from fastllm.target import Target
-from fastllm.ui import charts, handlers, models, render
+from fastllm.ui import charts, handlers, limits, models, render
 from fastllm.ui.examples import load_examples
 from fastllm.ui.player import Player
 
-# Model work is done by one visitor at a time (models.MODEL); the others take turns with it, burst by burst.
-CONCURRENT_RUNS = 16
+# More than have a turn at once: whoever waits does so in limits.line, which tells them their place.
+CONCURRENT_RUNS = limits.AT_ONCE + limits.LINE + 4
 
 GAMMA, ORDER = 4, 3
 

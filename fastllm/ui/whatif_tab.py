@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import gradio as gr
 
-from fastllm.config import ASSETS
 from fastllm.target import Target
-from fastllm.trace import Article, Trace, TraceError, from_json
-from fastllm.ui import render, whatif_view
+from fastllm.trace import Article, Trace, TraceError
+from fastllm.ui import recordings, render, whatif_view
 from fastllm.ui.uploads import read_trace
 from fastllm.whatif import MOST_TOKENS, WhatIfError, places, what_if
-
-TRACES = ASSETS / "traces"
-
-
-def packaged(folder: Path = TRACES) -> list[str]:
-    """Names of the recorded runs that come with FastLLM."""
-    return sorted(f.stem for f in folder.glob("*.json") if f.name != "index.json")
-
-
-def load_packaged(name: str, folder: Path = TRACES) -> Trace:
-    """The packaged run of that name.
-
-    Raises:
-        TraceError: there is none.
-    """
-    if name not in packaged(folder):
-        raise TraceError("There is no recorded run of that name: choose one from the list.")
-    return from_json((folder / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def slim(trace: Trace) -> Trace:
@@ -40,21 +20,15 @@ def slim(trace: Trace) -> Trace:
 
 def build(target: Target) -> None:
     """The tab's components and events, inside the current Blocks."""
-    names = packaged()
+    names = [(r.title, r.name) for r in recordings.listed()]
     kept = gr.State(None)
     gr.HTML(whatif_view.INTRO, js_on_load=None, apply_default_css=False)
     with gr.Row(elem_classes="fl-lab"):
         with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
-            with gr.Row(elem_classes="fl-controls"):
-                choice = gr.Dropdown(names, value=None, label="A recorded run", elem_id="whatif-run", min_width=140)
-                file = gr.UploadButton(
-                    "Open a trace …",
-                    file_types=[".json"],
-                    type="filepath",
-                    elem_id="whatif-file",
-                    min_width=140,
-                    size="sm",
-                )
+            choice = gr.Dropdown(names, value=None, label="A recorded run", elem_id="whatif-run")
+            file = gr.UploadButton(
+                "Or open a saved trace …", file_types=[".json"], type="filepath", elem_id="whatif-file", size="sm"
+            )
             place = gr.Dropdown([], label="Draft token", elem_id="whatif-place", allow_custom_value=False)
             temperature = _slider(0, 2, 1, 0.05, "Temperature", "whatif-temperature")
             top_p = _slider(0.05, 1, 1, 0.05, "Top-p", "whatif-top-p")
@@ -85,7 +59,7 @@ def build(target: Target) -> None:
 
 def open_packaged(name: str) -> tuple:
     """A packaged run was chosen."""
-    return _opened(lambda: load_packaged(name))
+    return _opened(lambda: recordings.load(name))
 
 
 def open_upload(path: str) -> tuple:

@@ -1,0 +1,77 @@
+"""The tab of the recorded study: rejections over many articles, by kind, drafter and draft position. Runs no model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+
+from fastllm import study as studies
+from fastllm.target import Target
+from fastllm.ui import render, study_view
+
+
+def build(target: Target, file: Path = studies.FILE) -> None:
+    """The tab's components and events, inside the current Blocks; one sentence where there is no study."""
+    try:
+        study = studies.from_file(file)
+    except studies.StudyError as error:
+        _html(render.notices_html([str(error)]))
+        return
+    _html(study_view.header_html(study))
+    if study.target_hash != target.sha256:
+        _html(render.notices_html([f"It was recorded with another target than this page's: {study.target}."]))
+    temperatures, gammas = study_view.choices(study)
+    with gr.Row(elem_classes="fl-controls"):
+        temperature = gr.Radio(
+            [(f"{t:g}", t) for t in temperatures],
+            value=temperatures[-1],
+            label="Temperature",
+            elem_id="study-temperature",
+        )
+        gamma = gr.Radio(gammas, value=gammas[0], label="Draft length γ", elem_id="study-gamma")
+
+    def show(temperature: float, gamma: int) -> tuple:
+        groups = study_view.chosen(study, temperature, gamma)
+        return (
+            f'<p class="fl-lab-intro">{render.escape(study_view.say(groups))}</p>',
+            study_view.by_kind(groups),
+            study_view.refused_of_kind(groups),
+            study_view.by_position(groups),
+            study_view.missed_html(groups),
+        )
+
+    first = show(temperatures[-1], gammas[0])
+    words = _html(first[0], "study-words")
+    with gr.Column(elem_classes="fl-panel"):
+        _title("Kinds of the rejections of each drafter")
+        kinds = _plot(first[1], "study-kinds")
+    with gr.Row(elem_classes="fl-lab"):
+        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
+            _title("How hard each kind is: refused of the tested tokens of that kind")
+            rates = _plot(first[2], "study-rates")
+        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
+            _title("Refused of the tested at each place in the draft")
+            positions = _plot(first[3], "study-positions")
+    missed = _html(first[4], "study-missed")
+    gr.on(
+        [temperature.change, gamma.change],
+        show,
+        [temperature, gamma],
+        [words, kinds, rates, positions, missed],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _title(text: str) -> None:
+    _html(f'<p class="fl-chart-title">{render.escape(text)}</p>')
+
+
+def _html(value: str, elem_id: str | None = None) -> gr.HTML:
+    return gr.HTML(value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False)
+
+
+def _plot(figure, elem_id: str) -> gr.Plot:
+    return gr.Plot(figure, show_label=False, container=False, elem_id=elem_id, elem_classes="fl-plot")
