@@ -41,7 +41,7 @@ function makeInspector(box, store, onClose) {
 
   const name = (t) => tokenName(t.text, t.id === store.head?.eos_id);
 
-  function bars(title, rows, note) {
+  function bars(title, rows, note, why = null) {
     const body = rows.map((r) =>
       make(
         "tr", { class: r.marked ? "fl-this" : null },
@@ -52,7 +52,7 @@ function makeInspector(box, store, onClose) {
         make("td", {}, (r.known === false ? "≤ " : "") + chance(r.value)),
       ));
     return make(
-      "figure", {}, make("table", {}, make("caption", {}, title), make("tbody", {}, ...body)),
+      "figure", {}, make("table", {}, make("caption", {}, title, why), make("tbody", {}, ...body)),
       note ? make("figcaption", {}, note) : null,
     );
   }
@@ -107,6 +107,7 @@ function makeInspector(box, store, onClose) {
       charts.push(bars(
         "Residual, norm(max(0, p − q))", rows,
         `The replacement is drawn from it. Only recorded candidates are shown; those with a known q hold ${chance(Math.min(1, covered))} of it.${unknown}`,
+        whyMark("the residual", CONFIG.why.residual),
       ));
     }
     parts.push(make("div", { class: "fl-charts" }, ...charts));

@@ -18,8 +18,8 @@ const race = makeRace(part(".fl-racing"));
 const figures = CONFIG.figures.map((f) => {
   const value = document.createTextNode("–");
   const below = make("small", {}, " ");
-  const why = make("details", { class: "fl-why", name: "fl-why" }, make("summary", { "aria-label": `What is ${f.name}?` }, "?"), make("p", {}, f.why));
-  part(".fl-tiles").append(make("div", { class: "fl-tile" }, make("dt", {}, f.name, why), make("dd", {}, value, below)));
+  const name = make("dt", {}, f.name, whyMark(f.name, f.why));
+  part(".fl-tiles").append(make("div", { class: "fl-tile" }, name, make("dd", {}, value, below)));
   return { value, below };
 });
 let begun = true; // whether the run that was asked for has been heard of

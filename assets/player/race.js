@@ -35,7 +35,8 @@ function makeRace(box) {
     return { bar, said };
   });
   const note = make("p", { class: "fl-race-note" });
-  box.prepend(make("h3", {}, "Race in measured time"), note);
+  const title = make("h3", {}, "Race in measured time");
+  box.prepend(make("div", { class: "fl-chart-title" }, title, whyMark("the race", CONFIG.why.race)), note);
 
   return function show(store, shown) {
     const { steps, plain } = store;
@@ -44,8 +45,10 @@ function makeRace(box) {
     const whole = plain.reduce((sum, s) => sum + stepSeconds(s), 0);
     rows[0].bar.style.width = `${(100 * now.tokens) / total}%`;
     rows[1].bar.style.width = `${(100 * now.plain) / total}%`;
-    rows[0].said.textContent = shown ? plural(now.tokens, "token") : "";
-    rows[1].said.textContent = shown && plain.length ? plural(now.plain, "token") : "";
+    const done = (all, seconds) => (store.complete && all ? `, done at ${milliseconds(seconds)}` : "");
+    const [ours, theirs] = [plural(now.tokens, "token"), plural(now.plain, "token")];
+    rows[0].said.textContent = shown ? ours + done(shown === steps.length, now.seconds) : "";
+    rows[1].said.textContent = shown && plain.length ? theirs + done(now.plain === plain.length, whole) : "";
     if (!shown) note.textContent = "Who has written more when the same measured time has passed?";
     else if (!plain.length) note.textContent = `${milliseconds(now.seconds)} measured. Plain decoding is timed next.`;
     else {

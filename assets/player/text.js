@@ -28,6 +28,12 @@ function plural(n, word) {
   return `${n} ${word}${n === 1 ? "" : "s"}`;
 }
 
+/** A question mark that opens one sentence about `name`: by pointer, touch or keyboard (as render.why_html does). */
+function whyMark(name, sentence) {
+  const mark = make("summary", { "aria-label": `What is ${name}?` }, "?");
+  return make("details", { class: "fl-why", name: "fl-why" }, mark, make("p", {}, sentence));
+}
+
 /** An element with attributes and children; every string becomes a text node, so no data is ever parsed as HTML. */
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);

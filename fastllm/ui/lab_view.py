@@ -27,7 +27,7 @@ def histogram(tally: Tally | None, names: Names, exact: Mapping[Text, float] | N
         figure.add_annotation(
             text="no samples yet", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5
         )  # an empty chart explains itself
-        return styled(figure, "text", "share of samples, %", legend=False)
+        return styled(figure, "", "", legend=False).update_xaxes(visible=False).update_yaxes(visible=False)
     weight = {t: tally.speculative.get(t, 0) + tally.plain.get(t, 0) for t in {*tally.speculative, *tally.plain}}
     if exact:
         weight = {**weight, **{t: 2 * tally.samples * p for t, p in exact.items()}}

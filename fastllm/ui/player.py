@@ -66,6 +66,7 @@ def script() -> str:
     config = {
         "statuses": {s.name: {"glyph": s.glyph} for s in STATUSES.values()},
         "figures": [{"name": name, "why": why} for name, why in render.figure_names()],
+        "why": {key: render.GLOSSARY[key][1] for key in ("race", "residual", "p and q")},
         "kinds": rejections.KINDS,
         "exports": [{"key": e.key, "label": e.label, "suffix": e.suffix, "type": e.type} for e in EXPORTS],
         "recordings": [{"name": r.name, "title": r.title} for r in recordings.listed()],

@@ -72,6 +72,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "Residual",
         "What a rejected token's replacement is drawn from: the part of p that q does not cover, norm(max(0, p − q)).",
     ),
+    "race": (
+        "Race in measured time",
+        "How many tokens each way of decoding had written when the same time had passed, by the seconds measured in "
+        "this run; how fast it is played does not matter.",
+    ),
     "timeline": (
         "Step timeline",
         "Each step's strip begins when it began: drafting, the target's call, then verification and the draws; at the "

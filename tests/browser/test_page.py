@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 
 import pytest
 
+from fastllm.target import TargetSession
 from fastllm.trace import from_json, to_json
-from fastllm.ui import handlers, models
+from fastllm.ui import watch
 from fastllm.ui.layout import build
 from fastllm.ui.theme import launch_options
 from tests.test_trace import example
@@ -60,14 +60,14 @@ def open_page(browser, url):
     """Opens pages, and fails the test if any of them reported an error."""
     contexts, faults = [], []
 
-    def open_(width: int = 1440, height: int = 900, theme: str = "light", query: str = ""):
+    def open_(width: int = 1440, height: int = 900, theme: str = "light", query: str = "", address: str = url):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(90_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.goto(f"{url}?__theme={theme}{query}")
+        page.goto(f"{address}?__theme={theme}{query}")
         page.wait_for_function("document.querySelector('#count p')?.innerText.includes('words')")
         return page
 
@@ -122,13 +122,13 @@ def test_a_visitor_runs_an_example_and_reads_the_outcome(open_page):
         assert box["y"] + box["height"] <= 900, part
 
 
-def test_what_the_browser_holds_after_a_live_run_is_the_whole_run(open_page, tiny):
+def test_what_the_browser_holds_after_a_live_run_is_the_whole_run(open_page):
     """Through Gradio's own messages: the steps held are those of the trace, none lost, none twice."""
     page = open_page()
     run(page)
     store = "document.querySelector('.fl-player').store"
     trace = from_json(page.evaluate(f"JSON.stringify({store}.trace())"))
-    assert trace.text == page.input_value("#summary textarea") or page.input_value("#summary textarea") in trace.text
+    assert trace.text == page.input_value("#summary textarea")
     assert f"{len(trace.steps)} target calls" in page.inner_text("#status")
     assert trace.baseline.tokens == trace.tokens
     assert page.evaluate(f"{store}.gaps") == 0
@@ -178,10 +178,10 @@ def test_a_viewer_pauses_steps_goes_back_and_plays_on(open_page):
     assert [url for url in sent if "queue" in url or "run" in url] == []
 
 
-def test_stop_ends_the_run_at_once_and_a_second_run_starts_afresh(open_page, tiny, monkeypatch):
+def test_stop_ends_the_run_at_once_and_a_second_run_starts_afresh(open_page, monkeypatch):
     """While the model is at work: the word, the steps so far, and Run is there again."""
-    slow, score = 0.15, type(tiny.open("x")).score
-    monkeypatch.setattr(type(tiny.open("x")), "score", lambda *a: (time.sleep(slow), score(*a))[1])
+    score = TargetSession.score
+    monkeypatch.setattr(TargetSession, "score", lambda *a: (time.sleep(0.4), score(*a))[1])
     page = open_page()
     page.click("#run")
     page.wait_for_selector(TOKENS)
@@ -198,28 +198,28 @@ def test_stop_ends_the_run_at_once_and_a_second_run_starts_afresh(open_page, tin
 
 
 def test_stop_takes_a_waiting_run_out_of_the_queue(open_page, tiny, monkeypatch):
-    """Where no place is free, Stop answers at once, and the run never begins."""
-    places = threading.Event()
-    opened = []
-    open_session = models.open_session
-
-    def wait(*args):
-        opened.append(1)
-        places.wait(30)
-        return open_session(*args)
-
-    monkeypatch.setattr(models, "open_session", wait)
-    monkeypatch.setattr(handlers, "_beginning", lambda *_: handlers.Frame().outputs())
-    page = open_page()
-    page.click("#run")
-    page.wait_for_function("!document.querySelector('#stop').disabled")
-    page.click("#stop")
-    page.wait_for_selector(".fl-is-stopped")
-    assert "before the run began" in page.inner_text("#status")
-    page.wait_for_function("!document.querySelector('#run').disabled")
-    places.set()
-    page.wait_for_timeout(500)
-    assert page.evaluate("document.querySelector('.fl-player').store.steps.length") == 0
+    """One place, taken by another visitor: Stop answers at once, the run never begins, and Run can be pressed."""
+    monkeypatch.setattr(watch, "CONCURRENT_RUNS", 1)
+    score = TargetSession.score
+    monkeypatch.setattr(TargetSession, "score", lambda *a: (time.sleep(0.2), score(*a))[1])
+    narrow = build(tiny)
+    _, address, _ = narrow.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    first, second = open_page(address=address), open_page(address=address)
+    first.click("#run")
+    first.wait_for_selector(TOKENS)
+    second.click("#run")
+    second.wait_for_function("!document.querySelector('#stop').disabled")
+    second.wait_for_timeout(300)
+    second.click("#stop")
+    second.wait_for_selector(".fl-is-stopped")
+    assert "before the run began" in second.inner_text("#status")
+    second.wait_for_function("!document.querySelector('#run').disabled")
+    assert first.locator(".fl-is-running").count() == 1
+    first.click("#stop")
+    first.wait_for_selector(".fl-is-stopped")
+    second.wait_for_timeout(500)
+    assert second.evaluate("document.querySelector('.fl-player').store.steps.length") == 0
+    narrow.close()
 
 
 def test_predicting_veils_the_outcome_until_the_last_step(open_page):
@@ -247,7 +247,7 @@ def test_a_run_is_saved_opened_again_and_says_that_it_is_recorded(open_page, tmp
     assert from_json(file.read_text(encoding="utf-8")).steps
     assert re.fullmatch(r"fastllm-[\w.-]+\.json", saved.value.suggested_filename)
     page = open_page()
-    page.set_input_files(".fl-open input", file)
+    page.set_input_files(".fl-open-file input", file)
     page.wait_for_selector(".fl-is-recorded")
     assert "Recorded run, not live" in page.inner_text(".fl-banner")
     page.click("[data-do=end]")
@@ -287,7 +287,7 @@ def test_a_file_that_is_no_trace_is_refused_in_place(open_page, tmp_path, text, 
     file = tmp_path / "bad.json"
     file.write_text(text, encoding="utf-8")
     article = page.input_value("#article textarea")
-    page.set_input_files(".fl-open input", file)
+    page.set_input_files(".fl-open-file input", file)
     page.wait_for_selector("#notices [role=alert]")
     assert sentence in page.inner_text("#notices")
     assert "Nothing was opened" in page.inner_text("#status")
@@ -326,9 +326,9 @@ def test_the_address_follows_the_controls_and_never_carries_what_was_pasted(open
 def test_an_explanation_opens_by_keyboard(open_page):
     """Focus and Enter, no pointer: one sentence."""
     page = open_page()
-    page.focus(".fl-chart-title summary")
+    page.focus(".fl-chart-panel summary")
     page.keyboard.press("Enter")
-    assert page.locator(".fl-chart-title .fl-why[open] p").first.is_visible()
+    assert page.locator(".fl-chart-panel .fl-why[open] p").first.is_visible()
 
 
 def test_an_error_keeps_the_article_and_the_last_run(open_page):
@@ -406,7 +406,16 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page):
     page.locator(f"{TOKENS}.fl-rejected").first.click()
     page.click(".fl-rejections summary")
     assert page.evaluate(wide) <= 390
-    parts = ("#run", "#stop", ".fl-stream-box", ".fl-transport", ".fl-tiles", ".fl-inspector", ".fl-table-box")
-    for part in (*parts, "#compare", "#chart", "#timeline"):
-        box = page.locator(part).bounding_box()
-        assert 0 <= box["x"] <= box["x"] + box["width"] <= 390, part
+    parts = ["#run", "#stop", ".fl-stream-box", ".fl-transport", ".fl-tiles", ".fl-inspector", "#compare", "#chart"]
+    parts += ["#timeline", "#legend", "#examples button:last-child", ".fl-scrub input"]
+
+    def inside(*names: str) -> None:
+        for part in names:
+            box = page.locator(part).last.bounding_box()
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= 390, part
+
+    inside(*parts, ".fl-table-box", ".fl-recordings", ".fl-export-rejections")
+    page.click(".fl-view")
+    page.wait_for_selector("#fastllm.fl-teacher")
+    assert page.evaluate(wide) <= 390
+    inside(*parts)

@@ -360,10 +360,10 @@ def test_a_file_over_the_limit_is_not_even_sent(page, tmp_path):
     big, small = tmp_path / "big.json", tmp_path / "a.json"
     big.write_bytes(b" " * 8_000_001)
     small.write_text("{}")
-    page.set_input_files(".fl-open input", big)
+    page.set_input_files(".fl-open-file input", big)
     page.wait_for_function("document.querySelector('.fl-file-note').innerText.includes('limit')")
     assert "8.0 MB; the limit is 8 MB" in page.inner_text(".fl-file-note")
     assert page.evaluate("sent") == []
-    page.set_input_files(".fl-open input", small)
+    page.set_input_files(".fl-open-file input", small)
     page.wait_for_function("sent.length === 1")
     assert page.evaluate("sent") == [["open_trace", {"text": "{}"}]]
