@@ -1,4 +1,4 @@
-"""Lab, What if and Study in a real headless Chromium, and an exported page opened from disk."""
+"""League, Lab, What if and Study in a real headless Chromium, and an exported page opened from disk."""
 
 from __future__ import annotations
 
@@ -74,6 +74,21 @@ def test_the_lab_passes_and_fails_as_the_switch_says(open_tab, theme):
     found = page.evaluate(CONTRAST, TEXTS)
     assert len(found) >= 3
     assert [pair for pair in found if pair[1] < 4.5] == []
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
+def test_the_league_fills_its_table_and_map(open_tab, theme, width):
+    """Every drafter of the target (a tiny one has lookup only) in a row of the table and of the map; readable, and no
+    wider than the screen."""
+    page = open_tab("League", width=width, theme=theme)
+    page.click("#league-run")
+    page.wait_for_selector("#league-table tbody tr")
+    page.wait_for_selector("#league-map .heatmaplayer image")
+    assert "Lookup" in page.inner_text("#league-table tbody")
+    found = page.evaluate(CONTRAST, "#league-table th, #league-table td, #league-table caption, .fl-lab-intro p")
+    assert len(found) >= 3
+    assert [pair for pair in found if pair[1] < 4.5] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_typing_error_in_the_lab_keeps_everything(open_tab):
