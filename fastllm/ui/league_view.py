@@ -73,7 +73,8 @@ def table_html(rows: Sequence[Row], gamma: int) -> str:
             f'<tr><th scope="row">{escape(row.info.title)}</th>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
         )
     return (
-        f'<div class="fl-league" tabindex="0"><table class="fl-table"><caption>Measured just now, on this one article, γ = {gamma}</caption>'
+        '<div class="fl-league" tabindex="0"><table class="fl-table">'
+        f"<caption>Measured just now, on this one article, γ = {gamma}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 
