@@ -12,10 +12,15 @@ MALLOC := MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TOP
 TRAIN := $(MALLOC) $(BIN)/python -m train
 DRAFTER := $(TRAIN) drafter --target mini --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet \
 	--pseudo $(STATE)/pseudo-greedy.jsonl,$(STATE)/pseudo-sampled.jsonl --cache $(STATE)/cache
-BASELINE_STEPS := --steps 500 --alpha-every 125
-DISTILLED := --recipe kl --steps 500 --alpha-every 125
+BASELINE_cnn := --steps 500 --lr 0.004 --alpha-every 125
+BASELINE_lstm := --steps 500 --lr 0.004 --alpha-every 125
+BASELINE_t5 := --steps 124 --alpha-every 60
+# The best recipe of each family in README's table of alpha.
+DISTILLED_cnn := --recipe js --steps 80 --alpha-every 40
+DISTILLED_lstm := --recipe tvd --steps 80 --alpha-every 40
+DISTILLED_t5 := --recipe kl --steps 100 --alpha-every 50
 RECIPES := seqkd kl rkl js tvd imitkd gkd distillspec
-ALPHA_STEPS := 100
+ALPHA_STEPS := 80
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -57,26 +62,25 @@ lmplz: $(VENV)/.installed ## build KenLM's estimator from its source distributio
 checkpoints: $(VENV)/.installed lmplz ## train everything in checkpoints/ again from local data (DATA=, STATE=); hours
 	$(TRAIN) target --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet --text $(DATA)/news_text.parquet \
 		--state $(STATE)/target --out checkpoints/mini/target
-	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 0/2 --limit 6000 --out $(STATE)/pseudo-greedy.jsonl
-	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 1/2 --limit 4000 --temperature 1 \
+	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 0/2 --limit 4000 --out $(STATE)/pseudo-greedy.jsonl
+	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 1/2 --limit 2500 --temperature 1 \
 		--out $(STATE)/pseudo-sampled.jsonl
+	cat $(STATE)/pseudo-greedy.jsonl $(STATE)/pseudo-sampled.jsonl > $(STATE)/pseudo.jsonl
 	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet \
 		--heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-baseline
-	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet --pseudo $(STATE)/pseudo-greedy.jsonl \
+	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet --pseudo $(STATE)/pseudo.jsonl \
 		--mix-highlights 1 --heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-distilled
-	for family in cnn lstm t5; do \
-		$(DRAFTER) --family $$family --recipe baseline --limit 20000 $(BASELINE_STEPS) \
-			--state $(STATE)/drafters/$$family-baseline --out checkpoints/mini/$$family-baseline && \
-		$(DRAFTER) --family $$family $(DISTILLED) --init checkpoints/mini/$$family-baseline \
-			--state $(STATE)/drafters/$$family-distilled --out checkpoints/mini/$$family-distilled || exit 1; \
-	done
+	$(foreach family,cnn lstm t5,$(DRAFTER) --family $(family) --recipe baseline --limit 16000 $(BASELINE_$(family)) \
+		--state $(STATE)/drafters/$(family)-baseline --out checkpoints/mini/$(family)-baseline && \
+	$(DRAFTER) --family $(family) $(DISTILLED_$(family)) --init checkpoints/mini/$(family)-baseline \
+		--state $(STATE)/drafters/$(family)-distilled --out checkpoints/mini/$(family)-distilled &&) true
 	$(MAKE) manifest
 
 .PHONY: alphas
 alphas: $(VENV)/.installed ## teach every drafter by every recipe, equally long; writes assets/alpha.json and README's table
 	for family in cnn lstm t5; do for recipe in $(RECIPES); do \
 		$(DRAFTER) --family $$family --recipe $$recipe --init checkpoints/mini/$$family-baseline --steps $(ALPHA_STEPS) \
-			--alpha-every 50 --state $(STATE)/alphas/$$family-$$recipe --out $(STATE)/alphas/$$family-$$recipe/out || exit 1; \
+			--alpha-every 40 --state $(STATE)/alphas/$$family-$$recipe --out $(STATE)/alphas/$$family-$$recipe/out || exit 1; \
 	done; done
 	$(BIN)/python -m train alphas --records $(STATE)/alphas/*/out/record.json --json assets/alpha.json --readme README.md
 

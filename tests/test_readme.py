@@ -15,7 +15,8 @@ import yaml
 from fastllm.config import PRESETS
 from fastllm.drafters import DRAFTERS
 from train.__main__ import STEPS, build_parser
-from train.table import BEGIN, END, benchmark_table
+from train.alphas import alpha_table
+from train.table import benchmark_table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -121,7 +122,7 @@ def test_targets_and_drafters_are_all_described():
 def test_the_benchmark_table_is_the_recorded_one():
     """The table between the marks is what assets/benchmark.json gives, over at least 100 articles."""
     result = json.loads((ROOT / "assets" / "benchmark.json").read_text())
-    assert README.split(BEGIN)[1].split(END)[0].strip() == benchmark_table(result)
+    assert between("benchmark") == benchmark_table(result)
     assert result["articles"] >= 100
     assert result["greedy_mismatches"] == 0
 
@@ -130,3 +131,15 @@ def test_the_benchmark_table_is_the_recorded_one():
 def test_screenshots_are_there(name):
     """The page in light and in dark, as PNG."""
     assert (ROOT / "assets" / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def between(mark: str) -> str:
+    """What stands in README between two marks."""
+    return README.split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
+
+
+def test_the_alpha_table_is_the_recorded_one():
+    """README's table of recipes is made from assets/alpha.json, whose runs belong to the target that lies here."""
+    recorded = json.loads((ROOT / "assets" / "alpha.json").read_text())
+    assert between("alpha") == alpha_table(recorded["rows"])
+    assert {r["target_sha256"] for r in recorded["rows"]} == {folder_sha256(ROOT / "checkpoints" / "mini" / "target")}
