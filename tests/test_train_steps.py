@@ -214,7 +214,7 @@ def test_the_table_is_written_between_its_marks(evaluation, tmp_path):
 
 
 def test_results_can_be_merged(evaluation, tmp_path, capsys):
-    """Two results of one target over the same articles become one table; of different articles, they do not."""
+    """Two results of one target become one table; of two targets, they do not."""
     halves = []
     for temperature in (0, 1):
         rows = [r for r in evaluation["rows"] if r["temperature"] == temperature]
@@ -229,7 +229,13 @@ def test_results_can_be_merged(evaluation, tmp_path, capsys):
     merged = json.loads(out.read_text())
     assert len(merged["rows"]) == len(evaluation["rows"])
     assert merged["target"]["plain"] == evaluation["target"]["plain"]
-    halves[1].write_text(json.dumps({**evaluation, "articles": 7}))
+    later = {**evaluation["rows"][0], "tau": 9.0, "articles": 50}
+    halves[1].write_text(json.dumps({**evaluation, "rows": [later], "articles": 50}))
+    assert main(arguments) == 0
+    merged = json.loads(out.read_text())
+    assert [r["tau"] for r in merged["rows"] if r["articles"] == 50] == [9.0]
+    assert merged["articles"] == 50
+    halves[1].write_text(json.dumps({**evaluation, "target": {**evaluation["target"], "sha256": "other"}}))
     assert main(arguments) == 2
     assert "differ in target" in capsys.readouterr().err
 

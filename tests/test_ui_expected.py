@@ -7,9 +7,9 @@ import pytest
 from fastllm.drafters import DrafterInfo
 from fastllm.ui.expected import expected_html, recorded, row_for, short_text
 
-ROW = {"drafter": "lstm@distilled", "gamma": 4, "temperature": 0.0, "mean_beta": 0.75, "tau": 3.2,
+ROW = {"drafter": "lstm@distilled", "articles": 24, "gamma": 4, "temperature": 0.0, "mean_beta": 0.75, "tau": 3.2,
        "us_per_draft_token": 412.0, "measured_speedup": 1.9}  # fmt: skip
-BENCHMARK = {"target": {"sha256": "abc"}, "articles": 24, "rows": [ROW, {**ROW, "temperature": 1.0, "mean_beta": 0.5}]}
+BENCHMARK = {"target": {"sha256": "abc"}, "rows": [ROW, {**ROW, "temperature": 1.0, "mean_beta": 0.5}]}
 INFO = DrafterInfo("lstm@distilled", "lstm", "LSTM (distilled)", 3_529_502, "distilled")
 
 
@@ -30,10 +30,10 @@ def test_another_pair_or_gamma_has_no_figures(asked):
 
 def test_the_line_says_that_it_is_recorded():
     """Size, cost, acceptance, speed, and over how many articles."""
-    text = expected_html(INFO, BENCHMARK, ROW, 4)
+    text = expected_html(INFO, ROW, 4)
     for part in ("Recorded at γ = 4, T = 0, 24 articles", "3.5 MB", "0.41 ms", "β 0.75", "3.20 tokens", "1.90×"):
         assert part in text
-    assert "no recorded figures at γ = 7" in expected_html(INFO, BENCHMARK, None, 7)
+    assert "no recorded figures at γ = 7" in expected_html(INFO, None, 7)
 
 
 def test_a_missing_or_broken_file_is_no_error(tmp_path):

@@ -135,6 +135,7 @@ def row_of(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed: int) -
         "drafter": job.drafter.name,
         "gamma": job.gamma,
         "temperature": job.temperature,
+        "articles": len(spec),
         **{k: None if v is None else round(v, 4) for k, v in rounded.items()},
         "speedup_interval": bootstrap_interval(spec, plain, seed),
         "target_calls": metrics.target_calls,
@@ -157,24 +158,28 @@ def summary_rouge(target: Target, pairs: Sequence[Pair], max_new_tokens: int) ->
 
 
 def merge(results: Sequence[dict]) -> dict:
-    """Results over the same articles, one per temperature say, as one: rows and plain decodings one after the other.
+    """Results on one target and one source, one per temperature or family say, as one.
 
-    Each row was measured against plain decoding within its own run, and stays so. The first result's facts about the
-    machine and its ROUGE are kept; the commands of all are named.
+    Each row was measured against plain decoding within its own run, and says over how many articles; of two for the
+    same drafter, gamma and temperature the later result's counts. The first result's facts about the machine and its
+    ROUGE are kept; the commands of all are named.
 
     Raises:
-        ValueError: the results differ in target, articles or data.
+        ValueError: the results differ in target or data.
     """
     first = results[0]
     for other in results[1:]:
         same = other["target"]["sha256"] == first["target"]["sha256"] and other["data"] == first["data"]
-        if not same or other["articles"] != first["articles"]:
-            raise ValueError("The results to merge differ in target, data or number of articles: evaluate them alike.")
+        if not same:
+            raise ValueError("The results to merge differ in target or data: evaluate them alike.")
+    rows = {(r["drafter"], r["gamma"], r["temperature"]): r for result in results for r in result["rows"]}
+    plain = {p["temperature"]: p for result in results for p in result["target"]["plain"]}
     return {
         **first,
-        "target": {**first["target"], "plain": [p for r in results for p in r["target"]["plain"]]},
-        "rows": [row for r in results for row in r["rows"]],
-        "best": best_gammas([row for r in results for row in r["rows"]]),
+        "target": {**first["target"], "plain": list(plain.values())},
+        "rows": list(rows.values()),
+        "best": best_gammas(list(rows.values())),
+        "articles": max(r["articles"] for r in results),
         "greedy_mismatches": sum(r["greedy_mismatches"] for r in results),
         "command": "`, `".join(r["command"] for r in results),
         "seconds": round(sum(r["seconds"] for r in results), 1),

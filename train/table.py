@@ -15,8 +15,7 @@ def benchmark_table(result: dict) -> str:
     """Markdown of an evaluation: what was run, the target's figures, and a row per drafter, gamma and temperature."""
     target = result["target"]
     lines = [
-        f"`{result['command']}` on {result['machine']}, {result['finished'][:10]}, commit `{result['commit'][:10]}`; "
-        f"{result['articles']} articles.",
+        f"`{result['command']}` on {result['machine']}, {result['finished'][:10]}, commit `{result['commit'][:10]}`.",
         "",
     ]
     if "rouge1" in target:
@@ -56,13 +55,15 @@ def benchmark_table(result: dict) -> str:
             "",
         ]
     lines += [
-        "| T | drafter | γ | mean β | acc./tested | acc./drafted | τ | c | predicted | measured (95 %) | overhead |",
-        "| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
+        "| T | drafter | γ | articles | mean β | acc./tested | acc./drafted | τ | c | predicted | measured "
+        "(95 %) | overhead |",
+        "| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for row, gamma in rows:
         low, high = row["speedup_interval"]
         lines.append(
-            f"| {row['temperature']:g} | {row['drafter']} | {gamma} | {_cell(row['mean_beta'], '.3f')} | "
+            f"| {row['temperature']:g} | {row['drafter']} | {gamma} | {row['articles']} | "
+            f"{_cell(row['mean_beta'], '.3f')} | "
             f"{_cell(row['accepted_tested'], '.3f')} | {_cell(row['accepted_drafted'], '.3f')} | "
             f"{_cell(row['tau'], '.2f')} | {_cell(row['c'], '.4f')} | {_cell(row['predicted_speedup'], '.2f')}× | "
             f"**{_cell(row['measured_speedup'], '.2f')}×** ({low:.2f}–{high:.2f}) | "

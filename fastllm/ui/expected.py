@@ -46,7 +46,7 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:.1f} MB" if size_bytes else "no weights"
 
 
-def expected_html(info: DrafterInfo, benchmark: dict, row: dict | None, gamma: int) -> str:
+def expected_html(info: DrafterInfo, row: dict | None, gamma: int) -> str:
     """Size, cost and expected acceptance of a drafter, said to be recorded."""
     facts = [size_text(info.size_bytes)]
     if row is None:
@@ -56,7 +56,7 @@ def expected_html(info: DrafterInfo, benchmark: dict, row: dict | None, gamma: i
     facts.append(f"mean β {row['mean_beta']:.2f}" if row["mean_beta"] is not None else "")
     facts.append(f"{row['tau']:.2f} tokens a target call")
     facts.append(f"{row['measured_speedup']:.2f}× as fast as plain decoding")
-    where = f"Recorded at γ = {gamma}, T = {row['temperature']:g}, {benchmark['articles']} articles"
+    where = f"Recorded at γ = {gamma}, T = {row['temperature']:g}, {row['articles']} articles"
     return f'<p class="fl-expected"><b>{escape(where)}:</b> {escape("; ".join(f for f in facts if f))}.</p>'
 
 

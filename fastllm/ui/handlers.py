@@ -375,6 +375,6 @@ def make_expect(target: Target) -> Callable[..., str]:
             return ""
         gamma = int(gamma or 0)
         row = row_for(benchmark, target.sha256, info.spec, gamma, float(temperature or 0))
-        return expected_html(info, benchmark, row, gamma)
+        return expected_html(info, row, gamma)
 
     return expect
