@@ -17,7 +17,7 @@ LAYERS = [
     {"drafters.base"},
     {"drafters.*"},
     {"drafters"},
-    {"decode", "metrics", "rejections", "lab", "whatif", "export", "study"},
+    {"decode", "metrics", "rejections", "lab", "league", "whatif", "export", "study"},
     {"cli", "ui", "ui.*"},
     {"__main__"},
 ]

@@ -67,7 +67,10 @@ def test_the_space_preloads_models_of_presets_and_installs_what_kenlm_compiles_w
 def test_every_train_command_parses():
     """Each `python -m train ...` of README is accepted by the step's own parser."""
     commands = [
-        line.split("#")[0].split("...")[0] for b in blocks("bash") for line in b.splitlines() if "-m train" in line
+        line.split("#")[0].split("...")[0]
+        for b in blocks("bash")
+        for line in b.replace("\\\n", " ").splitlines()
+        if "-m train" in line
     ]
     assert {shlex.split(c)[3] for c in commands} == set(STEPS)
     for command in commands:

@@ -40,11 +40,13 @@ WARMUP = 50
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands; ``best`` is the highest mean alpha so far, -1 before the first measurement."""
+    """Where a run stands; ``best`` is the highest mean alpha so far, -1 before the first measurement, ``loss`` the
+    running mean of the loss, None before the first step."""
 
     step: int = 0
     seconds: float = 0.0
     best: float = -1.0
+    loss: float | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -255,7 +257,7 @@ class _Loop:
 def _train(loop: _Loop, progress: Progress, record: Record, measure) -> Progress:
     args, accelerator = loop.args, loop.accelerator
     lengths = np.array([len(e.text) for e in loop.examples])
-    average = None
+    average = progress.loss
     bar = tqdm(
         range(progress.step, args.steps), desc=f"{args.family} {loop.recipe.name}", initial=progress.step,
         total=args.steps, mininterval=5, disable=not accelerator.is_main_process,
@@ -281,7 +283,7 @@ def _train(loop: _Loop, progress: Progress, record: Record, measure) -> Progress
             if alpha.mean > best:
                 best = alpha.mean
                 loop.student.save(args.state / "best")
-        progress = Progress(step + 1, record.seconds(), best)
+        progress = Progress(step + 1, record.seconds(), best, average)
         if last or (step + 1) % args.save_every == 0:
             save_state(accelerator, args.state, asdict(progress))
     return progress
