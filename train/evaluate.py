@@ -172,7 +172,11 @@ def merge(results: Sequence[dict]) -> dict:
         same = other["target"]["sha256"] == first["target"]["sha256"] and other["data"] == first["data"]
         if not same:
             raise ValueError("The results to merge differ in target or data: evaluate them alike.")
-    rows = {(r["drafter"], r["gamma"], r["temperature"]): r for result in results for r in result["rows"]}
+    rows = {
+        (r["drafter"], r["gamma"], r["temperature"]): {"articles": result["articles"], **r}
+        for result in results
+        for r in result["rows"]
+    }
     plain = {p["temperature"]: p for result in results for p in result["target"]["plain"]}
     return {
         **first,
