@@ -143,9 +143,9 @@ def _controls(
             buttons=[],
         )
     taught = gr.Radio(
-        [("by the target (distilled)", "distilled"), ("by reference summaries (baseline)", "baseline")],
+        [("by the target", "distilled"), ("by summaries", "baseline")],
         value=menu[0].variant or None,
-        label="The drafter was taught",
+        label="The drafter was taught (distilled or baseline)",
         visible=any(c.variant for c in menu),
         elem_id="taught",
     )
