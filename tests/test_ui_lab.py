@@ -51,7 +51,7 @@ def test_the_walkthrough_quotes_what_the_lab_says():
 def test_the_histograms_grow(monkeypatch):
     """Several frames, each with more samples than the one before; bars are shares in percent of both samplers."""
     # A frame after every piece of work, however fast the machine is.
-    monkeypatch.setattr(lab_tab, "FRAME", 1e-9)
+    monkeypatch.setattr(lab_tab, "FRAME", 0.005)
     monkeypatch.setattr(lab_tab, "BURST", 0.0)
     shown = [f for f in frames(samples=3000) if isinstance(f[1], dict) is False and hasattr(f[1], "data")]
     sizes = [f[2].data[0].x[-1] for f in shown]
