@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from fastllm.config import Sampling
@@ -46,9 +45,10 @@ def draw(probs: torch.Tensor, u: float) -> int:
         probs: shape (vocabulary,), not negative, not all zero; need not sum to 1.
         u: uniform in [0, 1).
     """
-    # float64: in float32 the sum over 32 thousand tokens is too coarse for rare ones. NumPy: a fifth of torch's time.
+    # float64: in float32 the sum over 32 thousand tokens is too coarse for rare ones. Torch adds up in a third of
+    # NumPy's time, NumPy looks up in a fifth of torch's.
     weights = probs.numpy()
-    cumulative = np.cumsum(weights, dtype=np.float64)
+    cumulative = probs.cumsum(0, dtype=torch.float64).numpy()
     index = int(cumulative.searchsorted(u * cumulative[-1], side="right"))
     if index < len(weights) and weights[index] > 0:
         return index
@@ -160,6 +160,6 @@ class Sampler:
         """A drafter's next token after `prefix` and the q it was drawn from, shape (vocabulary,); None when greedy."""
         masked = self.masked(logits[None], prefix)[0]
         if self.settings.greedy:
-            return int(masked.argmax()), None
+            return int(masked.numpy().argmax()), None  # a fifth of torch's time
         q = distribution(masked, self.settings)
         return draw(q, self.uniform(1)[0]), q

@@ -24,7 +24,8 @@ CLASSES = {"lstm": (LstmModel, LstmDrafter), "cnn": (CnnModel, CnnDrafter)}
 def model_of(family: str, seed: int = 0, **changes):
     """A small random model, its zero-initialised parts made non-zero so that every path is felt."""
     torch.manual_seed(seed)
-    config = CopyConfig(V, d_model=8, d_state=12, article_kernel=3, max_match=3, **{**SIZES[family], **changes})
+    sizes = {"d_model": 8, "d_state": 12, "article_kernel": 3, "max_match": 3, **SIZES[family], **changes}
+    config = CopyConfig(V, **sizes)
     model = CLASSES[family][0](config).eval()
     with torch.no_grad():
         for p in model.parameters():

@@ -7,11 +7,13 @@ kernel - 1 inputs of each layer are its state.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fastllm.drafters.copying import CopyConfig, CopyModel, Memory, mean_key
+from fastllm.drafters.engine import Array, Cell, numpy, sigmoid
 from fastllm.drafters.neural import CopyDrafter
 
 
@@ -50,9 +52,37 @@ class CnnModel(CopyModel):
         return x
 
 
+class CnnCell(Cell):
+    """One window per layer. State: the article's part of the input, then each layer's last kernel - 1 inputs."""
+
+    @torch.inference_mode()
+    def __init__(self, model: CnnModel) -> None:
+        self._begin, self._begin_bias = numpy(model.begin.weight), numpy(model.begin.bias)
+        self._d, self._kernel = model.config.d_state, model.config.kernel
+        self._layers = [(numpy(layer.weight), numpy(layer.bias)) for layer in model.convolutions]
+        self._table = numpy(model.widen(model.embedding.weight))
+
+    def first(self, mean_key: Array) -> tuple[Array, ...]:
+        window = np.zeros((self._kernel - 1) * self._d, np.float32)
+        return (self._begin @ mean_key + self._begin_bias, *(window for _ in self._layers))
+
+    def advance(self, hidden: tuple[Array, ...], token: int) -> tuple[tuple[Array, ...], Array]:
+        d, (about, *windows) = self._d, hidden
+        x = self._table[token] + about
+        kept = []
+        for (weight, bias), window in zip(self._layers, windows, strict=True):
+            seen = np.concatenate([window, x])
+            kept.append(seen[d:])
+            y = weight @ seen
+            y += bias
+            x = x + y[:d] * sigmoid(y[d:])
+        return (about, *kept), x
+
+
 class CnnDrafter(CopyDrafter):
     """A causal CNN that sees the article; ``cnn-baseline`` or ``cnn-distilled``."""
 
     family = "cnn"
     title = "CNN"
     model_class = CnnModel
+    cell_class = CnnCell

@@ -6,10 +6,12 @@ torch's fused LSTM at once; attention enters after it, as in Luong et al. 2015 w
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fastllm.drafters.copying import CopyConfig, CopyModel, Memory, mean_key
+from fastllm.drafters.engine import Array, Cell, numpy, sigmoid
 from fastllm.drafters.neural import CopyDrafter
 
 
@@ -26,7 +28,6 @@ class LstmModel(CopyModel):
         return h, c
 
     def advance(self, hidden: tuple[Tensor, ...], tokens: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        """By the cell: torch's fused LSTM takes five times as long over a single token."""
         layers, (h, c), x = self.config.layers, hidden, self.embedding(tokens)
         new = []
         for n, before in enumerate(zip(h.chunk(layers, -1), c.chunk(layers, -1), strict=True)):
@@ -41,9 +42,42 @@ class LstmModel(CopyModel):
         return self.lstm(self.embedding(tokens), (h, c))[0]
 
 
+class LstmCell(Cell):
+    """One LSTM step; gates in torch's order: input, forget, cell, output."""
+
+    @torch.inference_mode()
+    def __init__(self, model: LstmModel) -> None:
+        lstm, layers = model.lstm, range(model.config.layers)
+        self._begin, self._begin_bias = numpy(model.begin.weight), numpy(model.begin.bias)
+        self._d = model.config.d_state
+        self._recurrent = [numpy(getattr(lstm, f"weight_hh_l{n}")) for n in layers]
+        self._input = [numpy(getattr(lstm, f"weight_ih_l{n}")) for n in layers]
+        self._bias = [numpy(getattr(lstm, f"bias_ih_l{n}") + getattr(lstm, f"bias_hh_l{n}")) for n in layers]
+        # The first layer's input is an embedding: (V, 4 d_state), its part of the gates for every token.
+        self._table = numpy(model.embedding.weight @ lstm.weight_ih_l0.T) + self._bias[0]
+
+    def first(self, mean_key: Array) -> tuple[Array, ...]:
+        h, c = np.split(np.tanh(self._begin @ mean_key + self._begin_bias), 2)
+        return h, c
+
+    def advance(self, hidden: tuple[Array, ...], token: int) -> tuple[tuple[Array, ...], Array]:
+        d, (h, c) = self._d, hidden
+        new_h, new_c = np.empty_like(h), np.empty_like(c)
+        for n, recurrent in enumerate(self._recurrent):
+            own = slice(n * d, (n + 1) * d)
+            gates = recurrent @ h[own]
+            gates += self._input[n] @ new_h[(n - 1) * d : n * d] + self._bias[n] if n else self._table[token]
+            candidate = np.tanh(gates[2 * d : 3 * d])
+            gates = sigmoid(gates)
+            new_c[own] = gates[d : 2 * d] * c[own] + gates[:d] * candidate
+            new_h[own] = gates[3 * d :] * np.tanh(new_c[own])
+        return (new_h, new_c), new_h[-d:]
+
+
 class LstmDrafter(CopyDrafter):
     """An LSTM that sees the article; ``lstm-baseline`` or ``lstm-distilled``."""
 
     family = "lstm"
     title = "LSTM"
     model_class = LstmModel
+    cell_class = LstmCell

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from fastllm.checkpoints import file_sha256
 from fastllm.drafters.base import DistributionSession, Drafter
-from fastllm.drafters.copying import CopyConfig, CopyModel, State
+from fastllm.drafters.copying import CopyConfig, CopyModel
+from fastllm.drafters.engine import Cell, CopyEngine, EngineState
 from fastllm.drafters.errors import DrafterError
 from fastllm.sampling import Sampler, common_prefix
 from fastllm.source import Source
@@ -36,6 +38,7 @@ class CopyDrafter(Drafter):
 
     family: ClassVar[str]
     model_class: ClassVar[type[CopyModel]]
+    cell_class: ClassVar[Callable[[CopyModel], Cell]]
 
     def __init__(self, model: CopyModel) -> None:
         self.name = self.family
@@ -82,28 +85,31 @@ class CopyDrafter(Drafter):
         drafter.size_bytes, drafter.sha256 = file.stat().st_size, file_sha256(file)
         return drafter
 
+    @cached_property
+    def engine(self) -> CopyEngine:
+        """The weights laid out for drafting, on first use: training needs none."""
+        return CopyEngine(self.model, self.cell_class(self.model))
+
     def open(self, source: Source, sampler: Sampler) -> CopySession:
-        return CopySession(self.model, source, sampler)
+        return CopySession(self.engine, source, sampler)
 
 
 class CopySession(DistributionSession):
     """Holds one state per summary token, so a shorter prefix means a shorter list, and nothing else to undo."""
 
-    @torch.inference_mode()
-    def __init__(self, model: CopyModel, source: Source, sampler: Sampler) -> None:
+    def __init__(self, engine: CopyEngine, source: Source, sampler: Sampler) -> None:
         super().__init__(sampler)
-        self._model = model
-        self._memory = model.read(torch.tensor([source.article_ids]))
+        self._engine = engine
+        self._reading, start = engine.read(source.article_ids)
         self._tokens: list[int] = []
-        self._states: list[State] = [model.start(self._memory)]
+        self._states: list[EngineState] = [start]
 
-    @torch.inference_mode()
     def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
-        """ln q, float32, shape (V,)."""
+        """ln q, float32, shape (V,): -inf for tokens that are neither frequent nor in the article."""
         tokens = [self.sampler.start_id, *prefix]
         keep = common_prefix(self._tokens, tokens)
         del self._states[keep + 1 :]
         for token in tokens[keep:]:
-            self._states.append(self._model.step(self._memory, self._states[-1], torch.tensor([token])))
+            self._states.append(self._engine.step(self._reading, self._states[-1], token))
         self._tokens = tokens
-        return self._model.log_probs(self._memory, self._states[-1])[0]
+        return torch.from_numpy(self._engine.log_probs(self._reading, self._states[-1]))

@@ -1,0 +1,145 @@
+"""One draft token at a time, in microseconds: what a :class:`CopyModel` computes for one article, in NumPy.
+
+A draft token should cost a twentieth of a target call. The model's own `step` and `log_probs` cost a seventh: thirty
+calls of torch, and weights that the target's call has driven out of the caches, most of them the vocabulary's. So here
+
+- what depends on a single token (its embedding through the first layer) is a row of a table, made once per drafter;
+- the vocabulary is a shortlist: its most frequent tokens and the article's (FR-Spec, Zhao et al. 2025, section 3). Any
+  q is lossless, so this costs acceptance at most: none greedy and less than .01 of sampled beta with ``mini``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fastllm.drafters.copying import SMALLEST, CopyModel
+
+# A unigram tokenizer numbers its pieces by falling probability (Kudo 2018): the first ids are the frequent ones.
+SHORTLIST = 1024
+
+Array = np.ndarray
+
+
+def sigmoid(x: Array) -> Array:
+    """By tanh, which cannot overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+
+class Cell(ABC):
+    """The summary side of a copying model, for one sequence."""
+
+    @abstractmethod
+    def first(self, mean_key: Array) -> tuple[Array, ...]:
+        """State before the first token; mean_key of shape (d_model,)."""
+
+    @abstractmethod
+    def advance(self, hidden: tuple[Array, ...], token: int) -> tuple[tuple[Array, ...], Array]:
+        """One token more: the new state and top (d_state,); `hidden` is left as it is."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An article of L tokens, read once.
+
+    Attributes:
+        ids: int64, shape (L,).
+        keys: shape (L, d_model).
+        shortlist: int64, shape (S,), ascending: the tokens that q can give.
+        at: int64, shape (L,): where in the shortlist each article token is.
+        rows, bias: the head's weights for the shortlist, shapes (S, d_model) and (S,).
+    """
+
+    ids: Array
+    keys: Array
+    shortlist: Array
+    at: Array
+    rows: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
+class EngineState:
+    """The summary side after some tokens: as :class:`fastllm.drafters.copying.State`, without the batch."""
+
+    hidden: tuple[Array, ...]
+    top: Array
+    match: Array
+
+
+class CopyEngine:
+    """A model's weights laid out for one token at a time; shared by all sessions of a drafter."""
+
+    @torch.inference_mode()
+    def __init__(self, model: CopyModel, cell: Cell, shortlist: int = SHORTLIST) -> None:
+        config = model.config
+        self._model, self._cell = model, cell
+        self._vocab, self._d, self._longest = config.vocab_size, config.d_state, config.max_match
+        self._frequent = np.arange(min(shortlist, config.vocab_size))
+        self._embedding, self._bias = numpy(model.embedding.weight), numpy(model.bias)
+        scale = config.d_model**-0.5
+        self._query, self._query_bias = numpy(model.query.weight) * scale, numpy(model.query.bias) * scale
+        # The gate reads what the bottleneck reads: one matrix for both, the gate last.
+        self._narrow = np.concatenate([numpy(model.bottleneck.weight), numpy(model.gate.weight)])
+        self._narrow_bias = np.concatenate([numpy(model.bottleneck.bias), numpy(model.gate.bias)])
+        self._match_score, self._match_gate = numpy(model.match_score), numpy(model.match_gate)
+
+    @torch.inference_mode()
+    def read(self, article: Sequence[int]) -> tuple[Reading, EngineState]:
+        """An article's token ids as they are drafted from, and the state before any summary token."""
+        keys = numpy(self._model.read(torch.tensor([article])).keys[0])
+        ids = np.array(article)
+        shortlist = np.union1d(self._frequent, ids)
+        reading = Reading(
+            ids,
+            keys,
+            shortlist,
+            np.searchsorted(shortlist, ids),
+            np.take(self._embedding, shortlist, 0),
+            self._bias[shortlist],
+        )
+        top = np.zeros(self._d, np.float32)
+        return reading, EngineState(self._cell.first(keys.mean(0)), top, np.zeros(len(ids), np.int64))
+
+    def step(self, reading: Reading, state: EngineState, token: int) -> EngineState:
+        """The state after one more token."""
+        hidden, top = self._cell.advance(state.hidden, token)
+        match = np.zeros_like(state.match)
+        if self._longest:
+            np.minimum(state.match[:-1] + 1, self._longest, out=match[1:])
+            match[1:] *= reading.ids[:-1] == token
+        return EngineState(hidden, top, match)
+
+    def log_probs(self, reading: Reading, state: EngineState) -> Array:
+        """ln q of the next token, float32, shape (V,): -inf off the shortlist."""
+        scores = reading.keys @ (self._query @ state.top + self._query_bias)
+        scores += self._match_score[state.match]
+        attention = softmax(scores)
+        narrow = self._narrow @ np.concatenate([state.top, attention @ reading.keys]) + self._narrow_bias
+        gate = float(sigmoid(narrow[-1] + self._match_gate[state.match.max()]))
+        logits = reading.rows @ narrow[:-1]
+        logits += reading.bias
+        q = softmax(logits)
+        q *= gate
+        attention *= 1 - gate
+        q += np.bincount(reading.at, attention, len(q))
+        out = np.full(self._vocab, -np.inf, np.float32)
+        out[reading.shortlist] = np.log(np.maximum(q, SMALLEST, out=q), out=q)
+        return out
+
+
+def softmax(x: Array) -> Array:
+    """Of one row, written over `x`."""
+    x -= x.max()
+    np.exp(x, out=x)
+    x /= x.sum()
+    return x
+
+
+def numpy(weights: torch.Tensor) -> Array:
+    """The same memory as float32 NumPy, on the CPU."""
+    return weights.detach().float().cpu().numpy()
