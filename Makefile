@@ -89,9 +89,9 @@ manifest: ## list what lies in checkpoints/ with its hashes
 	$(BIN)/python -m fastllm.checkpoints
 
 .PHONY: evaluate
-evaluate: $(VENV)/.installed ## measure every drafter on 100 validation articles; writes assets/benchmark.json and README's table
+evaluate: $(VENV)/.installed ## measure every drafter on 100 validation articles; writes assets/benchmark.json and README's table; hours
 	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 100 --rouge-articles 500 \
-		--json assets/benchmark.json --readme README.md
+		--state $(STATE)/evaluate --json assets/benchmark.json --readme README.md
 
 .PHONY: study
 study: $(VENV)/.installed ## count rejections by kind, drafter and position on 30 validation articles; writes assets/study.json

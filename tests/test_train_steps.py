@@ -13,10 +13,11 @@ import torch
 
 from fastllm.target import load_target
 from tests.conftest import TEXTS
+from train import measure
 from train.__main__ import main
 from train.data import load_pairs
-from train.evaluate import best_gammas
 from train.pseudo import done_ids, shard_of
+from train.results import best_gammas
 from train.table import benchmark_table, update_readme
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,6 +175,42 @@ def test_many_gammas_become_one_line_a_drafter(evaluation):
     lines = [line for line in benchmark_table(result).splitlines() if line.startswith("| ") and "lookup" in line]
     assert {line.split("|")[3].split()[0] for line in lines} == {"8"}
     assert len([r for r in rows if r["gamma"] == 8]) == len(lines)
+
+
+def test_a_cut_evaluation_goes_on_where_it_was(data, trained, tmp_path, monkeypatch, capsys):
+    """Articles in the state are not decoded again, more can follow, and the rows are what one run would have given."""
+    out, state = tmp_path / "out.json", tmp_path / "state"
+    arguments = ["evaluate", "--target", str(trained), "--data", str(data), "--drafters", "lookup", "--gamma", "2",
+                 "--temperature", "0,1", "--max-new-tokens", "10", "--json", str(out)]  # fmt: skip
+    assert main([*arguments, "--articles", "2", "--state", str(state)]) == 0
+    two = json.loads(out.read_text())
+    decoded = []
+    honest = measure.measure_article
+    monkeypatch.setattr(
+        measure, "measure_article", lambda plan, article, n: decoded.append(n) or honest(plan, article, n)
+    )
+    assert main([*arguments, "--articles", "2", "--state", str(state)]) == 0
+    again = json.loads(out.read_text())
+    assert decoded == []
+    assert (again["rows"], again["target"], again["seconds"]) == (two["rows"], two["target"], two["seconds"])
+    assert main([*arguments, "--articles", "3", "--state", str(state)]) == 0
+    assert decoded == [2, 2]  # the first of a process warms the model up
+    three = json.loads(out.read_text())
+    assert main([*arguments, "--articles", "3"]) == 0
+    whole = json.loads(out.read_text())
+    for key in ("tau", "mean_beta", "accepted_tested", "target_calls", "tokens"):
+        assert [r[key] for r in three["rows"]] == [r[key] for r in whole["rows"]]
+    capsys.readouterr()
+    assert main([*arguments, "--articles", "3", "--state", str(state), "--seed", "5"]) == 2
+    assert "holds an evaluation with other seed" in capsys.readouterr().err
+
+
+def test_all_drafters_are_those_that_fit_the_target(data, trained, tmp_path):
+    """A target of one's own has lookup only."""
+    out = tmp_path / "out.json"
+    arguments = ["evaluate", "--target", str(trained), "--data", str(data), "--articles", "1", "--gamma", "2"]
+    assert main([*arguments, "--temperature", "0", "--max-new-tokens", "8", "--json", str(out)]) == 0
+    assert {r["drafter"] for r in json.loads(out.read_text())["rows"]} == {"lookup"}
 
 
 def test_assisted_generation_is_timed_on_the_same_pair(data, trained, tmp_path):
