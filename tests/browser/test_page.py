@@ -12,6 +12,7 @@ from fastllm.trace import from_json, to_json
 from fastllm.ui import watch
 from fastllm.ui.layout import build
 from fastllm.ui.theme import launch_options
+from tests.browser.contrast import CONTRAST
 from tests.test_trace import example
 
 pytestmark = pytest.mark.browser
@@ -22,20 +23,6 @@ HOSTILE = (
     * 6
 )
 
-# The contrast of each visible text with what lies behind it, composited from the page's own computed styles.
-CONTRAST = """selector => {
-  const parse = c => { const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1);
-    const d = canvas.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
-  const line = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-  const lum = c => { const [r, g, b] = c.map(v => line(v / 255)); return .2126 * r + .7152 * g + .0722 * b; };
-  const behind = e => { const layers = []; for (; e; e = e.parentElement) {
-      const c = parse(getComputedStyle(e).backgroundColor); layers.push(c); if (c[3] === 1) break; }
-    return layers.reverse().reduce((under, c) => under.map((u, i) => u * (1 - c[3]) + c[i] * c[3]), [255, 255, 255]); };
-  return [...document.querySelectorAll(selector)].filter(e => e.offsetParent && e.innerText.trim()).map(e => {
-    const a = lum(parse(getComputedStyle(e).color).slice(0, 3)), b = lum(behind(e));
-    return [e.className || e.tagName, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; });
-}"""
 TEXTS = (
     f"{TOKENS}, .fl-step, .fl-status, .fl-tile dt, .fl-tile dd, .fl-tile small, .fl-legend span, .fl-legend small, "
     ".fl-count, .fl-compare p, .fl-race span, .fl-race small, .fl-title p, .fl-title h1, .fl-chart-title h3, "
@@ -44,37 +31,6 @@ TEXTS = (
     ".fl-inspector figcaption, .fl-inspector caption, .fl-rejections th, .fl-rejections td, .fl-rejections summary, "
     ".fl-files button, .fl-files span, .fl-question, .fl-found, .fl-banner, .fl-race-note"
 )
-
-
-@pytest.fixture(scope="module")
-def url(tiny):
-    """The running page's address, with its theme and style sheet."""
-    page = build(tiny)
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    yield address
-    page.close()
-
-
-@pytest.fixture
-def open_page(browser, url):
-    """Opens pages, and fails the test if any of them reported an error."""
-    contexts, faults = [], []
-
-    def open_(width: int = 1440, height: int = 900, theme: str = "light", query: str = "", address: str = url):
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(90_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.goto(f"{address}?__theme={theme}{query}")
-        page.wait_for_function("document.querySelector('#count p')?.innerText.includes('words')")
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert faults == []
 
 
 def set_number(page, control: str, value: str) -> None:
