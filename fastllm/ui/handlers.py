@@ -25,6 +25,7 @@ from fastllm.trace import Ending, Step, Trace, from_json
 from fastllm.ui import article as articles
 from fastllm.ui import charts, examples, limits, links, messages, models, recordings, render
 from fastllm.ui.expected import expected_html, recorded, row_for
+from fastllm.visible import visible
 
 log = logging.getLogger(__name__)
 
@@ -252,16 +253,14 @@ def replayed(trace: Trace) -> tuple:
         notices="",
         status=render.status_html(f"Recorded run: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}.", "recorded"),
         player=messages.replay(trace),
-        text=render.visible(trace.text),
+        text=visible(trace.text),
         compare=compare,
         **_charts(trace),
     ).outputs()
 
 
 def _waiting(sentence: str) -> tuple:
-    return Frame(
-        status=render.status_html(sentence, "stopped" if sentence.startswith("Stopped") else "running")
-    ).outputs()
+    return Frame(status=render.waiting_html(sentence)).outputs()
 
 
 def _failed(sentence: str, status: str) -> tuple:

@@ -6,7 +6,7 @@ import gradio as gr
 from gradio.context import Context
 
 from fastllm.target import Target
-from fastllm.ui import charts, handlers, limits, models, render
+from fastllm.ui import charts, handlers, limits, models, parts, render
 from fastllm.ui.examples import load_examples
 from fastllm.ui.expected import recorded, short_text
 from fastllm.ui.player import Player
@@ -46,9 +46,9 @@ def build(target: Target) -> None:
             outputs = _results()
     with gr.Row(elem_classes="fl-more"):
         with gr.Accordion("How speculative decoding works", open=False):
-            _html(render.how_html())
+            parts.html(render.how_html())
         with gr.Accordion("What the figures and settings mean", open=False):
-            _html(render.glossary_html())
+            parts.html(render.glossary_html())
 
     article, drafter, n, gamma, temperature, _top_p, seed, _length = inputs
     notices, status, player, *_ = outputs
@@ -86,14 +86,6 @@ def build(target: Target) -> None:
         event(opened, None, outputs, **hidden)
 
 
-def _html(value: str, elem_id: str | None = None, **kwargs) -> gr.HTML:
-    # The label is not shown; it names the value for those who use the page as an API. A small letter would make it a
-    # key of Gradio's own translations.
-    return gr.HTML(
-        value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False, **kwargs
-    )
-
-
 def _controls(
     target: Target,
 ) -> tuple[list[gr.components.Component], gr.HTML, gr.Radio, gr.HTML, gr.Button, gr.Button, gr.Button]:
@@ -101,17 +93,14 @@ def _controls(
     was trained on, the line of what to expect of it, Run, Stop and the unseen button that takes a waiting run out of
     the queue."""
     preset, menu, examples = target.preset, models.menu(target), load_examples()
-    article = gr.Textbox(
-        value=examples[0].text if examples else "",
-        label="Article",
-        placeholder="Paste a news article in English, or choose an example below.",
+    article = parts.article(
+        "article",
         lines=9,
-        max_lines=9,
+        placeholder="Paste a news article in English, or choose an example below.",
         autoscroll=False,
-        elem_id="article",
         html_attributes=gr.InputHTMLAttributes(spellcheck=False),
     )
-    count = _html(render.count_html(0, 0, 0), elem_id="count")
+    count = parts.html(render.count_html(0, 0, 0), elem_id="count")
     gr.Examples(
         [[e.text] for e in examples],
         article,
@@ -130,18 +119,7 @@ def _controls(
             scale=3,
             min_width=180,
         )
-        n = gr.Slider(
-            1,
-            5,
-            ORDER,
-            label="Order N",
-            visible=menu[0].has_order,
-            elem_id="n",
-            scale=2,
-            min_width=130,
-            step=1,
-            buttons=[],
-        )
+        n = parts.slider(1, 5, ORDER, "Order N", "n", visible=menu[0].has_order, scale=2)
     taught = gr.Radio(
         [("by the target", "distilled"), ("by summaries", "baseline")],
         value=menu[0].variant or None,
@@ -149,19 +127,15 @@ def _controls(
         visible=any(c.variant for c in menu),
         elem_id="taught",
     )
-    expected = _html("", elem_id="expected")
+    expected = parts.html("", elem_id="expected")
     with gr.Row(elem_classes="fl-controls"):
-        gamma = gr.Slider(1, 10, GAMMA, step=1, label="Draft length γ", elem_id="gamma", min_width=130, buttons=[])
-        temperature = gr.Slider(
-            0, 1.5, 0, step=0.1, label="Temperature", elem_id="temperature", min_width=130, buttons=[]
-        )
+        gamma = parts.slider(1, 10, GAMMA, "Draft length γ", "gamma")
+        temperature = parts.slider(0, 1.5, 0, "Temperature", "temperature", 0.1)
     with gr.Row(elem_classes="fl-controls"):
-        top_p = gr.Slider(0.1, 1, 1, step=0.05, label="Top-p", elem_id="top-p", min_width=130, buttons=[])
-        length = gr.Slider(
-            8, 192, preset.max_new_tokens, step=1, label="Length limit", elem_id="length", min_width=130, buttons=[]
-        )
+        top_p = parts.slider(0.1, 1, 1, "Top-p", "top-p", 0.05)
+        length = parts.slider(8, 192, preset.max_new_tokens, "Length limit", "length")
     with gr.Row(elem_classes="fl-controls"):
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed", min_width=130)
+        seed = parts.seed("seed", 130)
     with gr.Row(elem_classes="fl-buttons"):
         run_button = gr.Button("Run", variant="primary", elem_id="run", scale=3, min_width=120)
         stop_button = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
@@ -172,13 +146,13 @@ def _controls(
 
 def _results() -> list[gr.components.Component]:
     """The right column, in the order of handlers.Frame."""
-    notices = _html("", elem_id="notices")
+    notices = parts.html("", elem_id="notices")
     with gr.Column(elem_classes="fl-panel fl-stream-panel"):
-        status = _html(render.status_html("Ready."), elem_id="status")
+        status = parts.html(render.status_html("Ready."), elem_id="status")
         # style.css hides it once there is a run.
-        _html(render.intro_html(), elem_id="intro")
+        parts.html(render.intro_html(), elem_id="intro")
         player = Player(elem_id="player", label="Player")
-        _html(render.legend_html(), elem_id="legend")
+        parts.html(render.legend_html(), elem_id="legend")
     with gr.Column(elem_classes="fl-outcome"):
         with gr.Row(elem_classes="fl-lower"):
             with gr.Column(scale=6, min_width=300):
@@ -192,11 +166,11 @@ def _results() -> list[gr.components.Component]:
                     autoscroll=False,
                 )
                 with gr.Column(elem_classes="fl-panel"):
-                    compare = _html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
+                    compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
             with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
-                _html(render.title_html("positions"))
-                chart = gr.Plot(charts.acceptance_figure([], GAMMA), show_label=False, container=False, elem_id="chart")
+                parts.html(render.title_html("positions"))
+                chart = parts.plot(charts.acceptance_figure([], GAMMA), "chart")
         with gr.Column(elem_classes="fl-panel fl-chart-panel"):
-            _html(render.title_html("timeline"))
-            timeline = gr.Plot(charts.timeline_figure(()), show_label=False, container=False, elem_id="timeline")
+            parts.html(render.title_html("timeline"))
+            timeline = parts.plot(charts.timeline_figure(()), "timeline")
     return [notices, status, player, text, compare, chart, timeline]
