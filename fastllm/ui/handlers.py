@@ -328,15 +328,18 @@ def make_count(target: Target) -> Callable[[str], str]:
 
 
 def make_restore(target: Target) -> Callable[[gr.Request], tuple]:
-    """The settings that the page's address carries, as updates of the controls in the order of `links.Choice`."""
+    """The settings that the page's address carries, as updates of the controls in the order of `links.Choice`; last,
+    whether the further settings are folded out, because one of them is in the address."""
     texts = {e.topic: e.text for e in examples.load_examples()}
     drafters = [c.key for c in models.menu(target)]
 
     def restore(request: gr.Request) -> tuple:
         choice = links.read(dict(request.query_params), list(texts), drafters)
-        values = (texts.get(choice.example), choice.drafter, choice.n, choice.gamma, choice.temperature, choice.seed)
+        further = choice.seed or None, choice.top_p, choice.length
+        values = texts.get(choice.example), choice.drafter, choice.n, choice.gamma, choice.temperature, *further
         notices = render.notices_html(choice.notices) if choice.notices else None
-        return tuple(gr.skip() if v is None else v for v in (*values, notices))
+        unfolded = gr.update(open=True) if any(v is not None for v in further) else None
+        return tuple(gr.skip() if v is None else v for v in (*values, notices, unfolded))
 
     return restore
 

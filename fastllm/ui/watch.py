@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import gradio as gr
 from gradio.context import Context
 
 from fastllm.target import Target
-from fastllm.ui import charts, handlers, limits, models, parts, render
+from fastllm.ui import charts, handlers, limits, links, models, parts, render
 from fastllm.ui.examples import load_examples
 from fastllm.ui.expected import recorded, short_text
 from fastllm.ui.player import Player
@@ -24,13 +26,15 @@ _RUN = (
 )
 _STOP = f"() => {{ {_TO_PLAYER.format('fl-stop')} }}"
 # The page's address says what was chosen; the article is named only where it is an example of ours.
-_LINK = """(drafter, n, gamma, temperature, seed) => {
+# What stands in DEFAULTS is left out of the address where nobody changed it.
+_LINK = """(drafter, n, gamma, temperature, seed, top_p, length) => {
   const query = new URLSearchParams(location.search);
   const example = document.querySelector('#count [data-example]')?.dataset.example;
-  const chosen = {example, drafter, n, gamma, temperature, seed,
+  const chosen = {example, drafter, n, gamma, temperature, seed, top_p, length,
     view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
   for (const [name, value] of Object.entries(chosen)) {
-    if (value === '' || value === null || value === undefined) query.delete(name); else query.set(name, value);
+    if (value === '' || value === null || value === undefined || DEFAULTS[name] === value) query.delete(name);
+    else query.set(name, value);
   }
   history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
 }"""
@@ -41,7 +45,7 @@ def build(target: Target) -> None:
     live = gr.State(handlers.Live())
     with gr.Row(elem_classes="fl-main"):
         with gr.Column(scale=5, min_width=320, elem_classes="fl-left"):
-            inputs, count, taught, expected, run_button, stop_button, cancel_button = _controls(target)
+            inputs, count, taught, expected, more, run_button, stop_button, cancel_button = _controls(target)
         with gr.Column(scale=9, min_width=320, elem_classes="fl-right"):
             outputs = _results()
     with gr.Row(elem_classes="fl-more"):
@@ -50,7 +54,7 @@ def build(target: Target) -> None:
         with gr.Accordion("What the figures and settings mean", open=False):
             parts.html(render.glossary_html())
 
-    article, drafter, n, gamma, temperature, _top_p, seed, _length = inputs
+    article, drafter, n, gamma, temperature, top_p, seed, length = inputs
     notices, status, player, *_ = outputs
     hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     has_order = {c.key: c.has_order for c in models.menu(target)}
@@ -60,14 +64,15 @@ def build(target: Target) -> None:
     drafter.change(variant.of_drafter, drafter, taught, **hidden)
     taught.input(variant.switched, [drafter, taught], drafter, **hidden)
 
-    linked = [drafter, n, gamma, temperature, seed]
+    linked = [drafter, n, gamma, temperature, seed, top_p, length]
     load = Context.root_block.load
-    load(handlers.make_restore(target), None, [article, drafter, n, gamma, temperature, seed, notices], **hidden)
+    load(handlers.make_restore(target), None, [article, *linked, notices, more], **hidden)
     gr.on([article.change, load], handlers.make_count(target), article, count, trigger_mode="always_last", **hidden)
     expect = handlers.make_expect(target)
     shown = [drafter, n, gamma, temperature]
     gr.on([load, *(c.change for c in shown)], expect, shown, expected, trigger_mode="always_last", **hidden)
-    gr.on([count.change, *(c.change for c in linked)], None, linked, js=_LINK, **hidden)
+    link = _LINK.replace("DEFAULTS", json.dumps({"top_p": 1, "length": target.preset.max_new_tokens}))
+    gr.on([count.change, *(c.change for c in linked)], None, linked, js=link, **hidden)
 
     run_button.click(None, js=_RUN, **hidden)
     run = run_button.click(handlers.begin, live, [run_button, stop_button], **hidden).then(
@@ -88,14 +93,14 @@ def build(target: Target) -> None:
 
 def _controls(
     target: Target,
-) -> tuple[list[gr.components.Component], gr.HTML, gr.Radio, gr.HTML, gr.Button, gr.Button, gr.Button]:
+) -> tuple[list[gr.components.Component], gr.HTML, gr.Radio, gr.HTML, gr.Accordion, gr.Button, gr.Button, gr.Button]:
     """The left column: inputs in the order of the run's parameters, the word count, the switch of what the drafter
-    was trained on, the line of what to expect of it, Run, Stop and the unseen button that takes a waiting run out of
-    the queue."""
+    was trained on, the line of what to expect of it, the further settings, Run, Stop and the unseen button that takes
+    a waiting run out of the queue."""
     preset, menu, examples = target.preset, models.menu(target), load_examples()
     article = parts.article(
         "article",
-        lines=9,
+        lines=6,
         placeholder="Paste a news article in English, or choose an example below.",
         autoscroll=False,
         html_attributes=gr.InputHTMLAttributes(spellcheck=False),
@@ -119,29 +124,30 @@ def _controls(
             scale=3,
             min_width=180,
         )
-        n = parts.slider(1, 5, ORDER, "Order N", "n", visible=menu[0].has_order, scale=2)
+        n = parts.slider(1, links.MAX_ORDER, ORDER, "Order N", "n", visible=menu[0].has_order, scale=2)
     taught = gr.Radio(
-        [("by the target", "distilled"), ("by summaries", "baseline")],
+        [("the target (distilled)", "distilled"), ("summaries (baseline)", "baseline")],
         value=menu[0].variant or None,
-        label="The drafter was taught (distilled or baseline)",
+        label="Taught by",
         visible=any(c.variant for c in menu),
         elem_id="taught",
     )
     expected = parts.html("", elem_id="expected")
     with gr.Row(elem_classes="fl-controls"):
-        gamma = parts.slider(1, 10, GAMMA, "Draft length γ", "gamma")
-        temperature = parts.slider(0, 1.5, 0, "Temperature", "temperature", 0.1)
-    with gr.Row(elem_classes="fl-controls"):
-        top_p = parts.slider(0.1, 1, 1, "Top-p", "top-p", 0.05)
-        length = parts.slider(8, 192, preset.max_new_tokens, "Length limit", "length")
-    with gr.Row(elem_classes="fl-controls"):
-        seed = parts.seed("seed", 130)
+        gamma = parts.slider(1, links.MAX_GAMMA, GAMMA, "Draft length γ", "gamma")
+        temperature = parts.slider(0, links.MAX_TEMPERATURE, 0, "Temperature", "temperature", 0.1)
     with gr.Row(elem_classes="fl-buttons"):
         run_button = gr.Button("Run", variant="primary", elem_id="run", scale=3, min_width=120)
         stop_button = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
         cancel_button = gr.Button("Leave the queue", elem_id="cancel", visible="hidden")
+    # Below the buttons, so that opening it moves neither out of sight.
+    with gr.Accordion("More settings", open=False, elem_id="more") as more:
+        with gr.Row(elem_classes="fl-controls"):
+            top_p = parts.slider(links.MIN_TOP_P, 1, 1, "Top-p", "top-p", 0.05)
+            length = parts.slider(links.MIN_LENGTH, links.MAX_LENGTH, preset.max_new_tokens, "Length limit", "length")
+        seed = parts.seed("seed", 130)
     inputs = [article, drafter, n, gamma, temperature, top_p, seed, length]
-    return inputs, count, taught, expected, run_button, stop_button, cancel_button
+    return inputs, count, taught, expected, more, run_button, stop_button, cancel_button
 
 
 def _results() -> list[gr.components.Component]:

@@ -252,8 +252,9 @@ def test_a_file_that_is_no_trace_is_refused_in_place(open_page, tmp_path, text, 
 
 
 def test_a_link_restores_what_was_chosen_and_says_what_it_ignores(open_page):
-    """Example, gamma, temperature, seed and teacher view; a bad drafter is told and left out."""
-    page = open_page(query="&example=Sport&gamma=7&temperature=0.5&seed=42&drafter=gpt&n=zwei&view=teacher")
+    """Example, gamma, temperature, seed, top-p, length limit and teacher view; a bad drafter is told and left out."""
+    query = "&example=Sport&gamma=7&temperature=0.5&seed=42&top_p=0.85&length=12&drafter=gpt&n=zwei&view=teacher"
+    page = open_page(query=query)
     page.wait_for_selector("#notices p")
     assert "“gpt”" in page.inner_text("#notices")
     assert "“zwei”" in page.inner_text("#notices")
@@ -263,7 +264,11 @@ def test_a_link_restores_what_was_chosen_and_says_what_it_ignores(open_page):
     assert page.locator("#article").is_visible()
     assert page.input_value("#gamma input[type=number]") == "7"
     assert page.input_value("#temperature input[type=number]") == "0.5"
+    # Further settings are folded out where the link carries one.
+    assert page.locator("#seed").is_visible()
     assert page.input_value("#seed input") == "42"
+    assert page.input_value("#top-p input[type=number]") == "0.85"
+    assert page.input_value("#length input[type=number]") == "12"
     assert page.get_attribute("#count [data-example]", "data-example") == "Sport"
 
 
@@ -277,6 +282,44 @@ def test_the_address_follows_the_controls_and_never_carries_what_was_pasted(open
     page.fill("#article textarea", "A secret of mine, told to nobody but this page.")
     page.wait_for_function("!new URLSearchParams(location.search).has('example')")
     assert "secret" not in page.url
+
+
+def test_a_setting_that_is_folded_away_counts_and_stands_in_the_address(open_page):
+    """Seed and top-p set, then folded away: the run is made with them; what is as it was stays out of the address."""
+    page = open_page()
+    assert page.locator("#seed").count() == 0 or page.locator("#seed").is_hidden()
+    page.click("#more button")
+    page.fill("#seed input", "7")
+    set_number(page, "#top-p", "0.9")
+    page.wait_for_function("new URLSearchParams(location.search).get('top_p') === '0.9'")
+    page.click("#more button")
+    page.wait_for_function("document.querySelector('#seed')?.offsetParent == null")
+    assert "seed=7" in page.url
+    assert "length=" not in page.url
+    run(page)
+    trace = page.evaluate("document.querySelector('.fl-player').store.trace()")
+    assert (trace["seed"], trace["top_p"]) == (7, 0.9)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1440, 900)])
+def test_run_and_stop_are_in_sight_on_a_laptop(open_page, width, height):
+    """Without scrolling, also with the longest line of what to expect and with all settings folded out."""
+    page = open_page(width, height)
+    page.evaluate(
+        "document.querySelector('#expected').innerHTML = `<p class=fl-expected>${'recorded figures; '.repeat(11)}</p>`"
+    )
+    page.click("#more button")
+    page.evaluate("scrollTo(0, 0)")
+    for part in ("#run", "#stop"):
+        box = page.locator(part).bounding_box()
+        assert 0 <= box["y"] < box["y"] + box["height"] <= height, part
+
+
+@pytest.mark.parametrize("control", ["gamma", "temperature"])
+def test_no_label_of_a_setting_is_clipped_on_a_phone(open_page, control):
+    """390 px: each word of a slider's label has its room."""
+    page = open_page(390, 844)
+    assert page.locator(f"#{control} .head label").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_an_explanation_opens_by_keyboard(open_page):
