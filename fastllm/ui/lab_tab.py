@@ -96,7 +96,9 @@ def build(target: Target) -> None:
             with gr.Tab("An article", visible=not models.leased()):
                 article = parts.article("lab-article", lines=5)
                 with gr.Row(elem_classes="fl-controls"):
-                    drafter = gr.Dropdown([(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter")
+                    drafter = gr.Dropdown(
+                        [(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter", elem_id="lab-drafter"
+                    )
                     order = parts.slider(1, 5, 3, "Order N", "lab-n")
                 with gr.Row(elem_classes="fl-controls"):
                     temperature = parts.slider(0.1, 1.5, 1, "Temp.", "lab-temperature", 0.1)

@@ -42,7 +42,9 @@ def build(target: Target) -> None:
         with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
             status = parts.html(render.status_html("Ready: press Run the league."), "league-status")
             table = parts.html("", "league-table")
-    plot = parts.plot(league_view.heat_map([], []), "league-map", elem_classes="fl-plot")
+    with gr.Column(elem_classes="fl-panel fl-map"):
+        parts.title("β of each drafter at each token: the chance that its draft is accepted there")
+        plot = parts.plot(league_view.heat_map([], []), "league-map", elem_classes="fl-plot")
     live = gr.State(handlers.Live())
     hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     run = start.click(handlers.begin, live, [start, stop], **hidden).then(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import gradio as gr
 import plotly.graph_objects as go
 
@@ -14,6 +16,11 @@ def html(value: str, elem_id: str | None = None, **settings) -> gr.HTML:
     # key of Gradio's own translations.
     label = (elem_id or "").capitalize()
     return gr.HTML(value, label=label, elem_id=elem_id, js_on_load=None, apply_default_css=False, **settings)
+
+
+def title(text: str) -> gr.HTML:
+    """The heading of a figure."""
+    return html(f'<p class="fl-chart-title">{escape(text)}</p>')
 
 
 def slider(

@@ -44,14 +44,14 @@ def build(target: Target, file: Path = studies.FILE) -> None:
     first = show(temperatures[-1], gammas[0])
     words = parts.html(first[0], "study-words")
     with gr.Column(elem_classes="fl-panel"):
-        _title("Kinds of the rejections of each drafter")
+        parts.title("Kinds of the rejections of each drafter")
         kinds = parts.plot(first[1], "study-kinds", elem_classes="fl-plot")
     with gr.Row(elem_classes="fl-lab"):
         with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            _title("How hard each kind is: refused of the tested tokens of that kind")
+            parts.title("How hard each kind is: refused of the tested tokens of that kind")
             rates = parts.plot(first[2], "study-rates", elem_classes="fl-plot")
         with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            _title("Refused of the tested at each place in the draft")
+            parts.title("Refused of the tested at each place in the draft")
             positions = parts.plot(first[3], "study-positions", elem_classes="fl-plot")
     missed = parts.html(first[4], "study-missed")
     gr.on(
@@ -63,7 +63,3 @@ def build(target: Target, file: Path = studies.FILE) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-
-
-def _title(text: str) -> None:
-    parts.html(f'<p class="fl-chart-title">{render.escape(text)}</p>')

@@ -26,6 +26,7 @@ HOSTILE = (
 TEXTS = (
     f"{TOKENS}, .fl-step, .fl-status, .fl-tile dt, .fl-tile dd, .fl-tile small, .fl-legend span, .fl-legend small, "
     ".fl-count, .fl-compare p, .fl-race span, .fl-race small, .fl-title p, .fl-title h1, .fl-chart-title h3, "
+    ".fl-tabs button[role=tab], "
     "label span, #run, .fl-transport label, .fl-transport button, .fl-why summary, .fl-inspector h3, .fl-inspector p, "
     ".fl-inspector th, .fl-inspector td, .fl-inspector dt, .fl-inspector dd, .fl-inspector mark, .fl-article, "
     ".fl-inspector figcaption, .fl-inspector caption, .fl-rejections th, .fl-rejections td, .fl-rejections summary, "
