@@ -113,8 +113,8 @@ traces: $(VENV)/.installed ## record the packaged example runs anew (after the t
 	$(call RECORD,science-sampled,science,--drafter ngram --n 3 --gamma 4 --temperature 1 --seed 3 --max-new-tokens 24)
 
 .PHONY: screenshots
-screenshots: $(VENV)/.installed-dev ## take the page's screenshots anew (needs Debian's chromium)
-	$(BIN)/python -m tests.browser.screenshots
+screenshots: $(VENV)/.installed-dev ## take the page's screenshots anew, or those in VIEWS= (needs Debian's chromium)
+	$(BIN)/python -m tests.browser.screenshots $(VIEWS)
 
 .PHONY: clean
 clean: ## remove the environment and build products, not the checkpoints

@@ -6,13 +6,13 @@ The page holds no script, no link and no address of any kind: it opens without a
 
 from __future__ import annotations
 
-import unicodedata
 from html import escape
 
 from fastllm import sheet
 from fastllm.metrics import measured_speedup, summarise
 from fastllm.rejections import rejections
 from fastllm.trace import DraftToken, Emitted, Step, Trace
+from fastllm.visible import visible
 
 # status: (light, dark, glyph, meaning). The page's own palette (fastllm/ui/theme.py) on white and on #171b24.
 _LOOKS = {
@@ -25,24 +25,12 @@ _LOOKS = {
 }
 
 
-def shown(text: str) -> str:
-    """`text` with line breaks as ⏎ and every other control, direction or private character replaced by �."""
-    return "".join(
-        "⏎"
-        if c in "\n\r\u2028\u2029"
-        else c
-        if c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co")
-        else "\ufffd"
-        for c in text
-    )
-
-
 def _html(text: object) -> str:
-    return escape(shown(str(text)), quote=True)
+    return escape(visible(str(text)), quote=True)
 
 
 def _paragraphs(text: str) -> str:
-    """The article's own line breaks, everything else as in :func:`shown`."""
+    """The article's own line breaks, everything else as in :func:`fastllm.visible.visible`."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "".join(f'<p dir="auto">{_html(line)}</p>' for line in lines if line.strip())
 

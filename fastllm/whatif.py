@@ -48,12 +48,14 @@ class WhatIf:
     Attributes:
         p, q: probability of the draft token under target and drafter, with the settings asked for. At temperature 0,
             where that is 1 or 0, how near the token comes to it: r(x) / (l max r) and r(x) / max r, at most 1.
-        chance: of acceptance, min(1, p / (lenience q)).
+        chance: of acceptance, min(1, p / (lenience q)), if the drafter could propose the token at all.
         u: the recorded draw; None where nothing was drawn (greedy).
         verdict: ``accepted``, ``rejected``, ``unknown`` (the top-k leaves it open), ``not proposed`` (the drafter could
             not have drawn this token), or ``no draw`` (no u was recorded: only the chance is known).
         recorded: what happened in the run.
         outside: raw probability that the target gives to tokens outside its recorded top-k.
+        proposable: False where the record leaves open whether the drafter could have proposed the token; `chance` and
+            `verdict` then hold if it could.
     """
 
     p: Interval
@@ -63,6 +65,7 @@ class WhatIf:
     verdict: str
     recorded: str
     outside: float
+    proposable: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,18 +125,19 @@ def what_if(
     token, blocked = _token(trace, step, offset)
     same = temperature == trace.temperature and top_p == trace.top_p
     if same and (lenience == 1 or temperature > 0):
-        p, q = Interval(token.p, token.p), Interval(token.q, token.q)
+        p = Interval(token.p, token.p)
+        q = drawn_q = Interval(token.q, token.q)
     else:
         if not token.p_top:
             raise WhatIfError(
                 "This trace holds no candidates: only lenience above temperature 0 can be changed in it. Record one "
                 "with candidates: the page does, and so does `python -m fastllm` with --json."
             )
-        p = _probability(trace, token, token.p_top, token.p, blocked, temperature, top_p, lenience, vocabulary)
+        p, _ = _probability(trace, token, token.p_top, token.p, blocked, temperature, top_p, lenience, vocabulary)
         # A drafter without a distribution (lookup) is certain of its token whatever the settings.
-        q = Interval(token.q, token.q) if not token.q_top else _probability(
-            trace, token, token.q_top, token.q, blocked, temperature, top_p, 1.0, vocabulary
-        )  # fmt: skip
+        q = drawn_q = Interval(token.q, token.q)
+        if token.q_top:
+            q, drawn_q = _probability(trace, token, token.q_top, token.q, blocked, temperature, top_p, 1.0, vocabulary)
     outside = max(0.0, 1 - sum(c.raw for c in token.p_top)) if token.p_top else 1.0
     if temperature == 0:
         # p is the share of l max r that x reaches, capped at 1: accepted exactly at 1.
@@ -142,16 +146,16 @@ def what_if(
         return WhatIf(p, q, chance, None, verdict, token.status, outside)
     if q.high <= 0:
         return WhatIf(p, q, Interval(0.0, 0.0), token.u, "not proposed", token.status, outside)
-    chance = Interval(
-        min(1.0, p.low / (lenience * q.high)), 1.0 if q.low <= 0 else min(1.0, p.high / (lenience * q.low))
-    )
+    # The same token was drafted: what it is judged by is the q that it has if it can be drafted.
+    most = 0.0 if p.high <= 0 else 1.0 if drawn_q.low <= 0 else min(1.0, p.high / (lenience * drawn_q.low))
+    chance = Interval(min(most, p.low / (lenience * drawn_q.high)), most)
     if token.u is None:
         verdict = "accepted" if chance.low >= 1 else "rejected" if chance.high <= 0 else "no draw"
     elif same and lenience == 1:
         verdict = token.status
     else:
         verdict = "accepted" if token.u < chance.low else "rejected" if token.u >= chance.high else "unknown"
-    return WhatIf(p, q, chance, token.u, verdict, token.status, outside)
+    return WhatIf(p, q, chance, token.u, verdict, token.status, outside, q.low > 0 or top_p >= 1)
 
 
 def _token(trace: Trace, step: int, offset: int) -> tuple[DraftToken, frozenset[int]]:
@@ -184,18 +188,27 @@ def _probability(
     top_p: float,
     lenience: float,
     vocabulary: int,
-) -> Interval:
-    """The probability of `token` under the model of `top`, with these settings; at temperature 0 see what_if."""
+) -> tuple[Interval, Interval]:
+    """The probability of `token` under the model of `top`, with these settings, and what it is if top-p keeps the
+    token; at temperature 0 see what_if."""
     known = sorted((c for c in top if c.id not in blocked), key=lambda c: -c.raw)
+    nothing = Interval(0.0, 0.0), Interval(0.0, 0.0)
     if token.id in blocked:
-        return Interval(0.0, 0.0)
+        return nothing
     if not known:
-        return Interval(0.0, 1.0)  # everything recorded was forbidden: nothing is known of the rest
+        return Interval(0.0, 1.0), Interval(0.0, 1.0)  # all that is recorded was forbidden: the rest is unknown
     least = min(c.raw for c in top)
     raw = _raw(trace, token, known, recorded, least)
     if temperature == 0:
         wanted = lenience * known[0].raw
-        return Interval(min(1.0, raw.low / wanted), min(1.0, raw.high / wanted)) if wanted > 0 else Interval(0.0, 1.0)
+        share = Interval(min(1.0, raw.low / wanted), min(1.0, raw.high / wanted)) if wanted > 0 else Interval(0.0, 1.0)
+        return share, share
+    # A lower temperature keeps the order and heaps more on the first tokens, so that top-p needs no more of them, and
+    # a higher one no fewer: what was cut stays cut, what was kept stays kept.
+    sampled = trace.temperature > 0
+    if sampled and recorded <= 0 and temperature <= trace.temperature and top_p <= trace.top_p:
+        return nothing
+    kept_still = sampled and recorded > 0 and temperature >= trace.temperature and top_p >= trace.top_p
 
     a = 1 / temperature
     powers = [c.raw**a for c in known]
@@ -204,7 +217,7 @@ def _probability(
         keep = trace.top_k
         if keep <= len(known):
             if not inside or next(i for i, c in enumerate(known) if c.id == token.id) >= keep:
-                return Interval(0.0, 0.0)
+                return nothing
             known, powers = known[:keep], powers[:keep]
         tail = Interval(0.0, max(0, keep - len(known)) * least**a)
     else:
@@ -225,14 +238,15 @@ def _probability(
         z = Interval(max(z.low, total + raw.low**a), max(z.high, total + raw.low**a))
     mine = Interval(raw.low**a, raw.high**a)
     if top_p >= 1:
-        return _share(mine, z)
-    if ahead.low >= top_p * z.high:
-        return Interval(0.0, 0.0)
+        share = _share(mine, z)
+        return share, share
+    if ahead.low >= top_p * z.high and not kept_still:
+        return nothing
     kept = Interval(
         _kept(powers, top_p * z.low, z.low, least**a)[0], _kept(powers, top_p * z.high, z.high, least**a)[1]
     )
     share = _share(mine, Interval(max(kept.low, mine.low), max(kept.high, mine.high)))
-    return share if ahead.high < top_p * z.low else Interval(0.0, share.high)
+    return share if kept_still or ahead.high < top_p * z.low else Interval(0.0, share.high), share
 
 
 def _share(mine: Interval, whole: Interval) -> Interval:
@@ -299,6 +313,8 @@ def sentence(answer: WhatIf, lenience: float) -> str:
     if answer.verdict == "not proposed":
         return "With these settings the drafter could not have proposed this token at all: the path would differ here."
     lossy = " With lenience below 1 the text is no longer exactly the target's." if lenience < 1 else ""
+    if not answer.proposable:
+        lossy += " The record leaves open whether the drafter could have proposed this token at all; this holds if so."
     if answer.verdict == answer.recorded:
         return f"The same: {answer.verdict}, as in the run.{lossy}"
     turned = f"Now {answer.verdict}; in the run it was {answer.recorded}. From here on the later path would differ"

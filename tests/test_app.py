@@ -24,7 +24,7 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import DrafterInfo
 from fastllm.trace import MAX_BYTES, from_json, to_json
-from fastllm.ui import handlers, league_tab, models, recordings
+from fastllm.ui import handlers, league_tab, limits, models, recordings
 from fastllm.ui.layout import build
 from tests.test_trace import example
 
@@ -438,11 +438,11 @@ def test_the_switch_goes_to_the_same_drafter_taught_the_other_way():
     assert switch.of_drafter("lookup") == gr.update(value=None, interactive=False)
 
 
-def league(target, *asked) -> list[tuple]:
+def league(target, *asked, live=None) -> list[tuple]:
     """All frames of a league."""
 
     async def frames():
-        return [frame async for frame in league_tab.make_league(target)(*asked)]
+        return [frame async for frame in league_tab.make_league(target)(*asked, live or handlers.Live())]
 
     return asyncio.run(frames())
 
@@ -469,6 +469,26 @@ def test_a_league_that_cannot_run_says_why(tiny, asked, words):
     status, *rest = league(tiny, *asked)[-1]
     assert words in status
     assert rest == [gr.skip(), gr.skip()]
+
+
+def test_a_league_that_is_stopped_says_after_how_many_drafters(tiny, article, monkeypatch):
+    """Stop is seen between two drafters; table and map keep those that have run."""
+    live, row, infos = handlers.Live(), league_tab._row, league_tab.available(tiny)
+    monkeypatch.setattr(league_tab, "available", lambda _: infos * 3)
+    monkeypatch.setattr(league_tab, "_row", lambda *a: (handlers.stop(live), row(*a))[1])
+    status, table, figure = league(tiny, article, 3, 0, 0, live=live)[-1]
+    assert "Stopped after 1 of 3 drafters." in status
+    assert table.count("<tr>") == 2
+    assert len(figure.data[0].z) == 1
+    assert live.stop is False
+
+
+def test_the_league_waits_in_the_line_of_the_models(tiny, article, monkeypatch):
+    """A full line is told in a sentence, and nothing is computed."""
+    full = limits.Line(0, 0)
+    monkeypatch.setattr(limits, "line", full)
+    monkeypatch.setattr(league_tab, "_plain", lambda *_: pytest.fail("decoded without a turn"))
+    assert "visitors are waiting" in league(tiny, article, 3, 0, 0)[-1][0]
 
 
 def test_the_command_line_takes_its_defaults_from_the_environment(monkeypatch):

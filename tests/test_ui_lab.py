@@ -10,7 +10,7 @@ import pytest
 from gradio_client import Client
 
 from fastllm import lab
-from fastllm.ui import lab_tab, lab_view, limits
+from fastllm.ui import handlers, lab_tab, lab_view, limits
 
 P, Q = lab_tab.P, lab_tab.Q
 
@@ -19,9 +19,12 @@ def names(text):
     return " ".join("abcdef"[t] for t in text)
 
 
-def frames(fault="none", gamma=2, length=1, samples=1500, seed=0, words="a, b, c, d, e, f", p=P, q=Q) -> list[tuple]:
+def frames(
+    fault="none", gamma=2, length=1, samples=1500, seed=0, words="a, b, c, d, e, f", p=P, q=Q, live=None
+) -> list[tuple]:
     async def drive():
-        return [f async for f in lab_tab.run_tiny_lab(fault, gamma, length, samples, seed, words, p, q)]
+        values = (fault, gamma, length, samples, seed, words, p, q, live or handlers.Live())
+        return [f async for f in lab_tab.run_tiny_lab(*values)]
 
     return asyncio.run(drive())
 
@@ -99,6 +102,55 @@ def test_the_time_limit_keeps_what_was_sampled(monkeypatch):
     *_, (html, _, curve) = frames(samples=20_000)
     assert "the limit of one run" in html
     assert 0 < curve.data[0].x[-1] < 20_000
+
+
+def test_stop_says_after_how_many_samples_and_keeps_them(monkeypatch):
+    """Pressed while it samples: the sentence, a verdict over what there is, and the next experiment is not stopped."""
+    live = handlers.Live()
+    tallies = lab.tallies
+
+    def pressed(*arguments, **named):
+        for tally in tallies(*arguments, **named):
+            live.stop = tally.samples >= 400
+            yield tally
+
+    monkeypatch.setattr(lab, "tallies", pressed)
+    monkeypatch.setattr(lab_tab, "FRAME", 0.0)
+    monkeypatch.setattr(lab_tab, "BURST", 0.0)
+    *_, (html, bars, curve) = frames(samples=20_000, live=live)
+    assert "Stopped after 400 of 20,000 samples by each" in html
+    assert "fl-is-stopped" in html
+    assert "fl-verdict" in html
+    assert curve.data[0].x[-1] == 400
+    assert sum(bars.data[0].y) == pytest.approx(100)
+    assert live.stop is False
+
+
+def test_the_article_mode_waits_in_the_line_of_the_models(tiny, article, monkeypatch):
+    """Somebody has the only turn: the place is told, Stop ends the wait, and the place is given back; a full line is
+    told in a sentence."""
+    line = limits.Line(1, 1)
+    monkeypatch.setattr(limits, "line", line)
+    line.enter("somebody")
+    live = handlers.Live()
+
+    async def drive():
+        shown = []
+        async for frame in lab_tab.make_model_lab(tiny)("none", 2, 1, 100, 0, article, "lookup", 3, 1.0, 0.9, live):
+            shown.append(frame[0])
+            if "Waiting" in frame[0]:
+                handlers.stop(live)
+        return shown
+
+    waited, stopped = asyncio.run(drive())
+    assert "Waiting for a turn: number 1 in line" in waited
+    assert "Stopped before the run began." in stopped
+    assert "fl-is-stopped" in stopped
+    line.enter("next")
+    assert "1 visitors are waiting" in asyncio.run(drive())[0]
+    line.leave("somebody")
+    line.leave("next")
+    assert "fl-verdict" in asyncio.run(drive())[-1]
 
 
 def test_many_texts_are_drawn_as_the_commonest_and_the_rest():

@@ -10,10 +10,10 @@ TOPICS, DRAFTERS = ["Sport", "Weather"], ["ngram@baseline", "lookup"]
 
 
 def test_a_link_restores_every_setting():
-    """Example, drafter, order, gamma, temperature and seed, each in its own type."""
+    """Example, drafter, order, gamma, temperature, seed, top-p and length limit, each in its own type."""
     query = {"example": "weather", "drafter": "lookup", "n": "2", "gamma": "7", "temperature": "0.8", "seed": "42"}
-    choice = read(query | {"view": "teacher", "__theme": "dark"}, TOPICS, DRAFTERS)
-    assert choice == Choice("Weather", "lookup", 2, 7, 0.8, 42)
+    query |= {"top_p": "0.85", "length": "40", "view": "teacher", "__theme": "dark"}
+    assert read(query, TOPICS, DRAFTERS) == Choice("Weather", "lookup", 2, 7, 0.8, 42, 0.85, 40)
 
 
 def test_a_link_without_settings_chooses_nothing():
@@ -36,6 +36,12 @@ def test_a_link_without_settings_chooses_nothing():
         ("seed", "-1"),
         ("seed", str(2**31)),
         ("seed", ""),
+        ("top_p", "0"),
+        ("top_p", "1.01"),
+        ("top_p", "nan"),
+        ("length", "7"),
+        ("length", "193"),
+        ("length", "40.5"),
         ("drafter", "<script>alert(1)</script>"),
         ("example", "Accident\x00"),
     ],

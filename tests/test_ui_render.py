@@ -12,6 +12,7 @@ from fastllm.metrics import summarise
 from fastllm.trace import Article, DraftToken, Emitted, Step, Trace
 from fastllm.ui import render
 from fastllm.ui.theme import STATUSES
+from fastllm.visible import visible
 
 EOS = 1
 HOSTILE = [
@@ -109,9 +110,9 @@ def test_hostile_sentences_and_words_stay_text(text):
 
 def test_what_cannot_be_seen_is_shown():
     """Line breaks as a sign, other control and direction characters as the replacement character; joiners stay."""
-    assert render.visible("a\nb\u2028c") == "a⏎b⏎c"
-    assert render.visible("\u202ea\x00\x1b") == "\ufffda\ufffd\ufffd"
-    assert render.visible("नमस्‍ते") == "नमस्‍ते"
+    assert visible("a\nb\u2028c") == "a⏎b⏎c"
+    assert visible("\u202ea\x00\x1b") == "\ufffda\ufffd\ufffd"
+    assert visible("नमस्‍ते") == "नमस्‍ते"
 
 
 def test_the_legend_shows_every_status_with_its_own_glyph_and_meaning():

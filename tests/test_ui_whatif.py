@@ -49,6 +49,13 @@ def test_moving_lenience_turns_a_rejection_and_says_that_the_path_would_differ()
     assert "replaced by &#x27;c&#x27;" in turned
 
 
+def test_the_walkthrough_names_a_token_that_lenience_turns():
+    """docs/walkthrough.md, minute 5: the token that is chosen first passes at lenience 0.05, and not before 0.1."""
+    trace, place, *_ = whatif_tab.open_packaged("science-sampled")
+    assert "Now accepted" in whatif_tab.answer_for(trace, place.value, 1.0, 1.0, 0.05)
+    assert "The same: rejected" in whatif_tab.answer_for(trace, place.value, 1.0, 1.0, 0.1)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -77,9 +77,12 @@ def test_the_interval_holds_the_truth(run, asked):
             assert holds(blind.q, float(q)), (seed, token, blind.q, float(q))
             assert holds(answer.p, float(p)), (seed, token, answer.p, float(p))
             assert holds(answer.q, float(q)), (seed, token, answer.q, float(q))
-            if answer.verdict in ("accepted", "rejected") and settings.temperature > 0:
+            if float(q) == 0 and settings.temperature > 0:
+                assert answer.verdict == "not proposed" or not answer.proposable
+            elif answer.verdict in ("accepted", "rejected") and settings.temperature > 0:
                 settled += 1
                 assert (0.5 * float(q) < float(p)) == (answer.verdict == "accepted")
+                assert holds(answer.chance, min(1.0, float(p) / float(q)))
             if answer.verdict == "not proposed":
                 assert float(q) == 0
     assert settled > 2 or settings.temperature == 0
@@ -167,6 +170,35 @@ def test_what_the_top_k_leaves_open_is_called_unknown():
     answer = what_if(trace, 1, 0, 1.0, 1.0)
     assert answer.verdict == "unknown"
     assert f"{answer.outside:.0%} of the target" in sentence(answer, 1.0)
+
+
+def test_a_token_that_the_target_cuts_off_is_rejected_whether_or_not_the_drafter_can_propose_it():
+    """p' is 0 for certain and q' 0 or more: if it is proposed, it is refused, and the words say `if`."""
+    trace, *_ = recorded(6, Sampling(1.0), 0)
+    draft = trace.steps[1].draft[0]
+    sure = tuple(dataclasses.replace(c, id=50 + i, raw=x, prob=x) for i, (c, x) in
+                 enumerate(zip(draft.p_top, (0.9, 0.05, 0.02, 0.01, 0.005), strict=True)))  # fmt: skip
+    flat = tuple(dataclasses.replace(c, id=40 + i, raw=0.02, prob=0.02) for i, c in enumerate(draft.q_top))
+    draft = dataclasses.replace(draft, id=3, p=1e-4, q=0.01, u=0.5, status="rejected", p_top=sure, q_top=flat)
+    trace = dataclasses.replace(trace, steps=(trace.steps[0], dataclasses.replace(trace.steps[1], draft=(draft,))))
+    answer = what_if(trace, 1, 0, 1.0, 0.9, vocabulary=V)
+    assert (answer.p.high, answer.q.low, answer.verdict, answer.proposable) == (0.0, 0.0, "rejected", False)
+    assert answer.q.high > 0
+    assert "leaves open whether the drafter could have proposed" in sentence(answer, 1.0)
+
+
+@pytest.mark.parametrize("asked", [(1.0, 0.9), (1.3, 0.8), (1.0, 1.0)])
+def test_what_top_p_kept_is_kept_by_a_larger_one_and_at_a_higher_temperature(asked):
+    """The run drew this token, so under milder settings the drafter can propose it for certain."""
+    settings = Sampling(0.8, 0, 0.8)
+    for seed in range(8):
+        _, _, q_logits = recorded(seed, settings, 0)
+        q = distribution(q_logits, settings)
+        for token in q.nonzero().flatten().tolist():
+            trace, *_ = recorded(seed, settings, token)
+            answer = what_if(trace, 1, 0, *asked, vocabulary=V)
+            assert answer.q.low > 0, (seed, token)
+            assert answer.proposable
 
 
 def test_lookup_stays_certain():

@@ -8,13 +8,12 @@ import plotly.graph_objects as go
 
 from fastllm.metrics import PositionRow
 from fastllm.trace import Step
-from fastllm.ui.theme import STATUSES, SURFACES
+from fastllm.ui.plots import axis, say, styled
+from fastllm.ui.theme import STATUSES
 
 
 def acceptance_figure(rows: Sequence[PositionRow], gamma: int) -> go.Figure:
     """Accepted / tested at each draft position, with the counts on the bar and in its tooltip."""
-    # The colours of light mode are written in for whoever saves the figure; on the page style.css overrides them.
-    muted, line = SURFACES["muted"][0], SURFACES["line"][0]
     tested = [r for r in rows if r.tested]
     hover = [
         f"Position {r.position}: {r.accepted} accepted of {r.tested} tested ({r.rate:.0%}); {r.drafted} drafted"
@@ -36,35 +35,12 @@ def acceptance_figure(rows: Sequence[PositionRow], gamma: int) -> go.Figure:
             marker={"color": STATUSES["accepted"].light},
         )
     )
-    axis = {"color": muted, "gridcolor": line, "linecolor": line, "zeroline": False, "fixedrange": True}
-    figure.update_layout(
-        margin={"l": 44, "r": 8, "t": 18, "b": 38},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12, "color": muted},
-        showlegend=False,
-        dragmode=False,
-        xaxis={
-            **axis,
-            "title": {"text": "position in the draft", "standoff": 6},
-            "range": [0.5, gamma + 0.5],
-            "dtick": 1,
-        },
-        yaxis={
-            **axis,
-            "title": {"text": "accepted, %", "standoff": 4},
-            "range": [0, 108],
-            "tickvals": [0, 25, 50, 75, 100],
-        },
-    )
+    styled(figure, "position in the draft", "accepted, %", legend=False, height=None, margin=(44, 8, 18, 38))
+    figure.update_xaxes(range=[0.5, gamma + 0.5], dtick=1)
+    figure.update_yaxes(range=[0, 108], tickvals=[0, 25, 50, 75, 100])
     if not tested:
-        _say(figure, "no draft token tested yet")
+        say(figure, "no draft token tested yet")
     return figure
-
-
-def _say(figure: go.Figure, text: str) -> None:
-    muted = SURFACES["muted"][0]
-    figure.add_annotation(text=text, showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5, font={"color": muted})
 
 
 # Part of a step, the field of its seconds, the status whose colour it shares. style.css knows them by their order, in
@@ -82,7 +58,6 @@ def timeline_figure(steps: Sequence[Step]) -> go.Figure:
 
     Only the first MAX_STRIPS steps are drawn: more would be thinner than a line.
     """
-    muted, line = SURFACES["muted"][0], SURFACES["line"][0]
     steps = steps[:MAX_STRIPS]
     numbers = [s.index + 1 for s in steps]
     figure = go.Figure()
@@ -116,23 +91,17 @@ def timeline_figure(steps: Sequence[Step]) -> go.Figure:
         marker={"color": STATUSES["bonus"].light},
         showlegend=False,
     )
-    axis = {"color": muted, "gridcolor": line, "linecolor": line, "zeroline": False, "fixedrange": True}
-    time = {"title": {"text": "measured ms", "standoff": 6}, "domain": [0, 0.78], "rangemode": "tozero"}
-    count = {"title": {"text": "tokens", "standoff": 6}, "domain": [0.82, 1], "rangemode": "tozero"}
+    height = min(max(220, 90 + 7 * len(steps)), 620)
+    styled(figure, "measured ms", "step", height=height, margin=(44, 8, 28, 40))
     figure.update_layout(
         barmode="overlay",
         bargap=0.15,
-        margin={"l": 44, "r": 8, "t": 28, "b": 40},
-        height=min(max(220, 90 + 7 * len(steps)), 620),
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12, "color": muted},
-        dragmode=False,
-        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False},
-        xaxis={**axis, **time},
-        xaxis2={**axis, **count, "anchor": "y", "nticks": 4, "tickangle": 0},
-        yaxis={**axis, "title": {"text": "step", "standoff": 4}, "range": [max(1, len(steps)) + 0.6, 0.4]},
-    )  # fmt: skip
+        legend={"y": 1, "itemclick": False, "itemdoubleclick": False},
+        xaxis2={**axis("tokens", 6), "domain": [0.82, 1], "anchor": "y", "nticks": 4, "tickangle": 0},
+    )
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_layout(xaxis={"domain": [0, 0.78]})
+    figure.update_yaxes(range=[max(1, len(steps)) + 0.6, 0.4])
     if not steps:
-        _say(figure, "no step yet")
+        say(figure, "no step yet")
     return figure

@@ -42,8 +42,10 @@ def row_for(benchmark: dict, target_sha256: str, spec: str, gamma: int, temperat
 
 
 def size_text(size_bytes: int) -> str:
-    """Megabytes of weights."""
-    return f"{size_bytes / 1e6:.1f} MB" if size_bytes else "no weights"
+    """Megabytes of weights, or kilobytes of few."""
+    if not size_bytes:
+        return "no weights"
+    return f"{size_bytes / 1e6:.1f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.0f} kB"
 
 
 def expected_html(info: DrafterInfo, row: dict | None, gamma: int) -> str:
@@ -63,8 +65,7 @@ def expected_html(info: DrafterInfo, row: dict | None, gamma: int) -> str:
 def short_text(infos: Sequence[DrafterInfo], benchmark: dict, target_sha256: str) -> str:
     """What follows a drafter's name in the menu: size, cost, and mean beta in greedy decoding at the usual gamma; for
     n-grams from N = 1 to N = 5. What was not recorded is left out."""
-    sizes = sorted({size_text(i.size_bytes) for i in infos}, key=lambda t: float(t.split()[0]) if t[0].isdigit() else 0)
-    parts = [_span(sizes)]
+    parts = [_span([size_text(s) for s in sorted({i.size_bytes for i in infos})])]
     rows = [r for i in infos if (r := row_for(benchmark, target_sha256, i.spec, USUAL_GAMMA, 0)) is not None]
     costs = [r["us_per_draft_token"] / 1e3 for r in rows if r["us_per_draft_token"]]
     if costs:

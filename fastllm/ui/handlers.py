@@ -25,6 +25,7 @@ from fastllm.trace import Ending, Step, Trace, from_json
 from fastllm.ui import article as articles
 from fastllm.ui import charts, examples, limits, links, messages, models, recordings, render
 from fastllm.ui.expected import expected_html, recorded, row_for
+from fastllm.visible import visible
 
 log = logging.getLogger(__name__)
 
@@ -252,16 +253,14 @@ def replayed(trace: Trace) -> tuple:
         notices="",
         status=render.status_html(f"Recorded run: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}.", "recorded"),
         player=messages.replay(trace),
-        text=render.visible(trace.text),
+        text=visible(trace.text),
         compare=compare,
         **_charts(trace),
     ).outputs()
 
 
 def _waiting(sentence: str) -> tuple:
-    return Frame(
-        status=render.status_html(sentence, "stopped" if sentence.startswith("Stopped") else "running")
-    ).outputs()
+    return Frame(status=render.waiting_html(sentence)).outputs()
 
 
 def _failed(sentence: str, status: str) -> tuple:
@@ -329,15 +328,18 @@ def make_count(target: Target) -> Callable[[str], str]:
 
 
 def make_restore(target: Target) -> Callable[[gr.Request], tuple]:
-    """The settings that the page's address carries, as updates of the controls in the order of `links.Choice`."""
+    """The settings that the page's address carries, as updates of the controls in the order of `links.Choice`; last,
+    whether the further settings are folded out, because one of them is in the address."""
     texts = {e.topic: e.text for e in examples.load_examples()}
     drafters = [c.key for c in models.menu(target)]
 
     def restore(request: gr.Request) -> tuple:
         choice = links.read(dict(request.query_params), list(texts), drafters)
-        values = (texts.get(choice.example), choice.drafter, choice.n, choice.gamma, choice.temperature, choice.seed)
+        further = choice.seed or None, choice.top_p, choice.length
+        values = texts.get(choice.example), choice.drafter, choice.n, choice.gamma, choice.temperature, *further
         notices = render.notices_html(choice.notices) if choice.notices else None
-        return tuple(gr.skip() if v is None else v for v in (*values, notices))
+        unfolded = gr.update(open=True) if any(v is not None for v in further) else None
+        return tuple(gr.skip() if v is None else v for v in (*values, notices, unfolded))
 
     return restore
 

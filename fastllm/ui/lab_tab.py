@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 
 import gradio as gr
 from anyio import to_thread
@@ -14,10 +14,9 @@ from fastllm import lab
 from fastllm.config import Sampling, Settings
 from fastllm.target import Target
 from fastllm.ui import article as articles
-from fastllm.ui import lab_view, limits, models, render
-from fastllm.ui.examples import load_examples
-
-log = logging.getLogger(__name__)
+from fastllm.ui import handlers, lab_view, limits, models, parts, render
+from fastllm.ui.handlers import Live
+from fastllm.ui.turns import Frame, said, taken
 
 WORDS = "Paris, London, Rome, Lyon, Oslo, Cairo"
 P, Q = "40, 25, 15, 12, 5, 3", "20, 35, 10, 5, 20, 10"
@@ -28,7 +27,7 @@ FRAME = 0.15
 # Over a real vocabulary p is computed for texts of at least this probability: each costs target calls.
 LEAST_PROBABILITY = 1e-3
 
-Frame = tuple
+_FAILED = "The lab failed inside the model. What you typed is still there: try again, or a shorter article."
 
 
 def weights(text: str, name: str) -> tuple[float, ...]:
@@ -69,8 +68,8 @@ def tiny_chain(words: str, p: str, q: str) -> tuple[lab.Chain, lab_view.Names]:
 
 def build(target: Target) -> None:
     """The tab's components and events, inside the current Blocks."""
-    menu, examples = models.menu(target), load_examples()
-    _html(lab_view.INTRO)
+    menu = models.menu(target)
+    parts.html(lab_view.INTRO)
     with gr.Row(elem_classes="fl-lab"):
         with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
             fault = gr.Radio(
@@ -80,13 +79,13 @@ def build(target: Target) -> None:
                 elem_id="lab-fault",
             )
             with gr.Row(elem_classes="fl-controls"):
-                gamma = _slider(1, MOST_GAMMA, 2, "Draft γ", "lab-gamma")
-                length = _slider(1, MOST_LENGTH, 1, "Tokens", "lab-length")
+                gamma = parts.slider(1, MOST_GAMMA, 2, "Draft γ", "lab-gamma")
+                length = parts.slider(1, MOST_LENGTH, 1, "Tokens", "lab-length")
             with gr.Row(elem_classes="fl-controls"):
                 samples = gr.Number(
                     3000, label="Samples by each", precision=0, minimum=100, maximum=MOST_SAMPLES, min_width=120
                 )
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120)
+                seed = parts.seed()
             common = [fault, gamma, length, samples, seed]
             with gr.Tab("Tiny vocabulary"):
                 words = gr.Textbox(WORDS, label="Words", max_length=400)
@@ -95,56 +94,57 @@ def build(target: Target) -> None:
                 run_tiny = gr.Button("Sample", variant="primary", elem_id="lab-run")
             # A lent GPU serves whole runs: there is none for the lab's single model calls.
             with gr.Tab("An article", visible=not models.leased()):
-                article = gr.Textbox(
-                    examples[0].text if examples else "",
-                    label="Article",
-                    lines=5,
-                    max_lines=5,
-                    elem_id="lab-article",
-                )
+                article = parts.article("lab-article", lines=5)
                 with gr.Row(elem_classes="fl-controls"):
-                    drafter = gr.Dropdown([(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter")
-                    order = _slider(1, 5, 3, "Order N", "lab-n")
+                    drafter = gr.Dropdown(
+                        [(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter", elem_id="lab-drafter"
+                    )
+                    order = parts.slider(1, 5, 3, "Order N", "lab-n")
                 with gr.Row(elem_classes="fl-controls"):
-                    temperature = _slider(0.1, 1.5, 1, "Temp.", "lab-temperature", 0.1)
-                    top_p = _slider(0.1, 1, 0.9, "Top-p", "lab-top-p", 0.05)
+                    temperature = parts.slider(0.1, 1.5, 1, "Temp.", "lab-temperature", 0.1)
+                    top_p = parts.slider(0.1, 1, 0.9, "Top-p", "lab-top-p", 0.05)
                 run_model = gr.Button("Sample with the models", variant="primary", elem_id="lab-run-model")
-            stop = gr.Button("Stop", size="sm", elem_id="lab-stop")
+            stop = gr.Button("Stop", size="sm", interactive=False, elem_id="lab-stop")
         with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
-            status = _html(render.status_html("Ready: press Sample."), "lab-status")
-            bars = _plot(lab_view.histogram(None, str), "lab-histogram")
-            curve = _plot(lab_view.path([], 3000), "lab-path")
+            status = parts.html(render.status_html("Ready: press Sample."), "lab-status")
+            bars = parts.plot(lab_view.histogram(None, str), "lab-histogram", elem_classes="fl-plot")
+            curve = parts.plot(lab_view.path([], 3000), "lab-path", elem_classes="fl-plot")
     outputs = [status, bars, curve]
-    tiny_event = run_tiny.click(
-        run_tiny_lab, [*common, words, p, q], outputs, api_name="lab", show_progress="hidden", concurrency_limit=4
-    )
-    model_event = run_model.click(
-        make_model_lab(target),
-        [*common, article, drafter, order, temperature, top_p],
-        outputs,
-        api_name="lab_article",
-        show_progress="hidden",
-        concurrency_id="model",
-        concurrency_limit=None,  # the group's limit is set where the page's own run joins it
-    )
-    stop.click(None, cancels=[tiny_event, model_event], queue=False, api_visibility="private")
+    live = gr.State(handlers.Live())
+    hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    for button, sampler, more, how in (
+        (run_tiny, run_tiny_lab, [words, p, q], {"api_name": "lab", "concurrency_limit": 4}),
+        # The limit of the group "model" is set where the page's own run joins it.
+        (
+            run_model,
+            make_model_lab(target),
+            [article, drafter, order, temperature, top_p],
+            {"api_name": "lab_article", "concurrency_id": "model", "concurrency_limit": None},
+        ),
+    ):
+        begun = button.click(handlers.begin, live, [button, stop], **hidden)
+        run = begun.then(sampler, [*common, *more, live], outputs, show_progress="hidden", **how)
+        run.then(handlers.end, None, [button, stop], **hidden)
+    stop.click(handlers.stop, live, stop, **hidden)
 
 
-async def run_tiny_lab(fault, gamma, length, samples, seed, words, p, q) -> AsyncIterator[Frame]:
+async def run_tiny_lab(fault, gamma, length, samples, seed, words, p, q, live) -> AsyncIterator[Frame]:
     """Sample texts over a tiny vocabulary both ways. Yields frames: verdict (HTML), histogram, path of the p-value."""
 
     async def prepare() -> tuple[lab.Chain, lab_view.Names]:
         return tiny_chain(words, p, q)
 
-    async for frame in _frames(prepare, fault, gamma, length, samples, seed, sparse=False):
-        yield frame
+    frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=False)
+    async with aclosing(taken(frames, live, _FAILED, in_line=False)) as shown:
+        async for frame in shown:
+            yield frame
 
 
 def make_model_lab(target: Target) -> Callable[..., AsyncIterator[Frame]]:
     """The generator behind `Sample with the models`."""
 
     async def run(
-        fault, gamma, length, samples, seed, article, drafter, order, temperature, top_p
+        fault, gamma, length, samples, seed, article, drafter, order, temperature, top_p, live
     ) -> AsyncIterator[Frame]:
         """Sample the first tokens of an article's summary both ways, with the target and a drafter. Yields frames:
         verdict (HTML), histogram, path of the p-value."""
@@ -160,8 +160,10 @@ def make_model_lab(target: Target) -> Callable[..., AsyncIterator[Frame]]:
             chain = await to_thread.run_sync(_open, target, checked.text, loaded, settings)
             return chain, lambda text: "".join("⏹" if t == target.eos_id else target.piece(t) for t in text)
 
-        async for frame in _frames(prepare, fault, gamma, length, samples, seed, sparse=True):
-            yield frame
+        frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=True)
+        async with aclosing(taken(frames, live, _FAILED)) as shown:
+            async for frame in shown:
+                yield frame
 
     return run
 
@@ -171,53 +173,49 @@ def _open(target: Target, text: str, drafter, settings: Settings) -> lab.Chain:
         return lab.model_chain(target.open(text), drafter, settings)
 
 
-async def _frames(prepare, fault, gamma, length, samples, seed, sparse: bool) -> AsyncIterator[Frame]:
-    """Sample and show; an error becomes a sentence, and what was shown before stays."""
-    try:
-        if fault not in lab.FAULTS:
-            raise ValueError(f"There is no fault {fault!r}: choose one of the list.")
-        gamma = _whole(gamma, "The draft length", 1, MOST_GAMMA)
-        length = _whole(length, "The number of tokens", 1, MOST_LENGTH)
-        samples = _whole(samples, "The number of samples", 100, MOST_SAMPLES)
-        seed = _whole(seed, "The seed", 0, 2**31 - 1)
-        yield render.status_html("Preparing the distributions.", "running"), gr.skip(), gr.skip()
-        chain, names = await prepare()
-        least = max(lab.MIN_EXPECTED / samples, LEAST_PROBABILITY) if sparse else 0.0
-        clock = limits.Clock(limits.LAB_SECONDS)
-        truth = (await to_thread.run_sync(models.burst, (lab.exact(chain, length, x) for x in [least]), 0.0))[0]
-        points: list[tuple[int, float]] = []
-        counts = lab.tallies(chain, gamma, length, samples, seed, fault, batch=max(1, samples // 100))
-        loop = asyncio.get_running_loop()
-        while True:
-            shown = loop.time()
-            while loop.time() - shown < FRAME and (got := await to_thread.run_sync(models.burst, counts, BURST)):
-                tally = got[-1]
-            test = lab.compare(tally)
-            points.append((tally.samples, test.p_value))
-            if tally.samples == samples or clock.over:
-                break
-            text = render.status_html(lab_view.running_sentence(tally, test, samples), "running")
-            yield text, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
-            await asyncio.sleep(0.02)
-        fits = lab.fit(tally.speculative, truth), lab.fit(tally.plain, truth)
-        note = "" if tally.samples == samples else render.notices_html([clock.sentence(f"{tally.samples:,} samples")])
-        outcome = note + lab_view.verdict_html(tally, test, fault, names, fits)
-        yield outcome, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
-    except ValueError as error:
-        yield render.notices_html([str(error)], error=True), gr.skip(), gr.skip()
-    except Exception:
-        log.exception("the lab failed")
-        sentence = "The lab failed inside the model. What you typed is still there: try again, or a shorter article."
-        yield render.notices_html([sentence], error=True), gr.skip(), gr.skip()
+async def _frames(prepare, fault, gamma, length, samples, seed, live: Live, sparse: bool) -> AsyncIterator[Frame]:
+    """Sample and show, until there are enough samples, the time is over or Stop was pressed.
+
+    Raises:
+        ValueError: a setting is out of range, or `prepare` refuses what was typed.
+    """
+    if fault not in lab.FAULTS:
+        raise ValueError(f"There is no fault {fault!r}: choose one of the list.")
+    gamma = _whole(gamma, "The draft length", 1, MOST_GAMMA)
+    length = _whole(length, "The number of tokens", 1, MOST_LENGTH)
+    samples = _whole(samples, "The number of samples", 100, MOST_SAMPLES)
+    seed = _whole(seed, "The seed", 0, 2**31 - 1)
+    yield said(render.status_html("Preparing the distributions.", "running"))
+    chain, names = await prepare()
+    least = max(lab.MIN_EXPECTED / samples, LEAST_PROBABILITY) if sparse else 0.0
+    clock = limits.Clock(limits.LAB_SECONDS)
+    truth = (await to_thread.run_sync(models.burst, (lab.exact(chain, length, x) for x in [least]), 0.0))[0]
+    points: list[tuple[int, float]] = []
+    counts = lab.tallies(chain, gamma, length, samples, seed, fault, batch=max(1, samples // 100))
+    while True:
+        tally = await _more(counts)
+        test = lab.compare(tally)
+        points.append((tally.samples, test.p_value))
+        if tally.samples == samples or clock.over or live.stop:
+            break
+        text = render.status_html(lab_view.running_sentence(tally, test, samples), "running")
+        yield text, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
+        await asyncio.sleep(0.02)
+    fits = lab.fit(tally.speculative, truth), lab.fit(tally.plain, truth)
+    note = ""
+    if tally.samples < samples and live.stop:
+        note = render.status_html(lab_view.stopped_sentence(tally, samples), "stopped")
+    elif tally.samples < samples:
+        note = render.notices_html([clock.sentence(f"{tally.samples:,} samples")])
+    outcome = note + lab_view.verdict_html(tally, test, fault, names, fits)
+    yield outcome, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
 
 
-def _slider(low, high, value, label: str, elem_id: str, step: float = 1) -> gr.Slider:
-    return gr.Slider(low, high, value, step=step, label=label, elem_id=elem_id, min_width=130, buttons=[])
-
-
-def _html(value: str, elem_id: str | None = None) -> gr.HTML:
-    return gr.HTML(value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False)
-
-
-def _plot(figure, elem_id: str) -> gr.Plot:
-    return gr.Plot(figure, show_label=False, container=False, elem_id=elem_id, elem_classes="fl-plot")
+async def _more(counts: Iterator[lab.Tally]) -> lab.Tally:
+    """The counts after another FRAME seconds of sampling, or at the end; there is at least one batch left."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + FRAME
+    (*_, tally) = await to_thread.run_sync(models.burst, counts, BURST)
+    while loop.time() < until and (got := await to_thread.run_sync(models.burst, counts, BURST)):
+        tally = got[-1]
+    return tally

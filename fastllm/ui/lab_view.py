@@ -8,8 +8,8 @@ from html import escape
 import plotly.graph_objects as go
 
 from fastllm.lab import FAULTS, LEVEL, GTest, Tally, Text, largest_excess
-from fastllm.ui.plots import BLUE, GREY, ORANGE, label, styled
-from fastllm.ui.render import visible
+from fastllm.ui.plots import BLUE, GREY, ORANGE, label, say, styled
+from fastllm.visible import visible
 
 MOST_BARS = 14
 Names = Callable[[Text], str]
@@ -24,9 +24,7 @@ def histogram(tally: Tally | None, names: Names, exact: Mapping[Text, float] | N
     """Shares of the commonest texts by both samplers, the rest in one bar; `exact` draws the target's own p beside."""
     figure = go.Figure()
     if tally is None:
-        figure.add_annotation(
-            text="no samples yet", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5
-        )  # an empty chart explains itself
+        say(figure, "no samples yet")
         return styled(figure, "", "", legend=False).update_xaxes(visible=False).update_yaxes(visible=False)
     weight = {t: tally.speculative.get(t, 0) + tally.plain.get(t, 0) for t in {*tally.speculative, *tally.plain}}
     if exact:
@@ -114,6 +112,11 @@ def running_sentence(tally: Tally, test: GTest, samples: int) -> str:
         f"{tally.samples:,} of {samples:,} samples by each. So far {_statistic(test)}; it wanders as the samples grow, "
         "and only the last one counts."
     )
+
+
+def stopped_sentence(tally: Tally, samples: int) -> str:
+    """The experiment was stopped: over what its verdict is."""
+    return f"Stopped after {tally.samples:,} of {samples:,} samples by each; the verdict is over these."
 
 
 def verdict(tally: Tally, test: GTest, fault: str, names: Names) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from fastllm.target import Target
-from fastllm.ui import lab_tab, league_tab, limits, render, study_tab, watch, whatif_tab
+from fastllm.ui import lab_tab, league_tab, limits, parts, render, study_tab, watch, whatif_tab
 
 QUEUE_SIZE = 64
 
@@ -43,7 +43,7 @@ def build(target: Target) -> gr.Blocks:
         # style sheet leaves out whatever hangs on the body.
         with gr.Column(elem_id="fastllm"):
             with gr.Row(elem_classes="fl-header"):
-                gr.HTML(render.header_html(target.preset.title), js_on_load=None, apply_default_css=False)
+                parts.html(render.header_html(target.preset.title))
                 teacher = gr.Button("Teacher view", size="sm", elem_classes="fl-view", min_width=90, scale=0)
                 dark = gr.Button("Light / dark", size="sm", elem_classes="fl-dark", min_width=90, scale=0)
             with gr.Tabs(elem_classes="fl-tabs"):

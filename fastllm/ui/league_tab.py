@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import replace
 
 import gradio as gr
@@ -17,94 +17,81 @@ from fastllm.metrics import cost_coefficient, measured_speedup, summarise
 from fastllm.target import Target, TargetSession
 from fastllm.trace import Trace
 from fastllm.ui import article as articles
-from fastllm.ui import league_view, limits, models, render
-from fastllm.ui.examples import load_examples
-from fastllm.ui.handlers import settings_of
+from fastllm.ui import handlers, league_view, limits, models, parts, render
+from fastllm.ui.handlers import Live, settings_of
 from fastllm.ui.league_view import Row
-
-log = logging.getLogger(__name__)
+from fastllm.ui.turns import Frame, taken
 
 GAMMA = 4
+_FAILED = "The league failed inside the model. The article is still in the box: try again, or a shorter one."
 
 
 def build(target: Target) -> None:
     """The tab's components and event, inside the current Blocks."""
-    examples = load_examples()
-    _html(league_view.INTRO)
+    parts.html(league_view.INTRO)
     with gr.Row(elem_classes="fl-lab"):
         with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
-            article = gr.Textbox(
-                examples[0].text if examples else "",
-                label="Article",
-                lines=6,
-                max_lines=6,
-                elem_id="league-article",
-            )
+            article = parts.article("league-article", lines=6)
             with gr.Row(elem_classes="fl-controls"):
-                gamma = gr.Slider(
-                    1, 10, GAMMA, step=1, label="Draft γ", elem_id="league-gamma", min_width=120, buttons=[]
-                )
-                temperature = gr.Slider(
-                    0, 1.5, 0, step=0.1, label="Temp.", elem_id="league-temperature", min_width=120, buttons=[]
-                )
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, min_width=120)
+                gamma = parts.slider(1, 10, GAMMA, "Draft γ", "league-gamma", min_width=120)
+                temperature = parts.slider(0, 1.5, 0, "Temp.", "league-temperature", 0.1, min_width=120)
+            seed = parts.seed()
             with gr.Row(elem_classes="fl-buttons"):
                 start = gr.Button("Run the league", variant="primary", elem_id="league-run", scale=3)
-                stop = gr.Button("Stop", elem_id="league-stop", scale=1, min_width=80)
+                stop = gr.Button("Stop", interactive=False, elem_id="league-stop", scale=1, min_width=80)
         with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
-            status = _html(render.status_html("Ready: press Run the league."), "league-status")
-            table = _html("", "league-table")
-    plot = gr.Plot(
-        league_view.heat_map([], []), show_label=False, container=False, elem_id="league-map", elem_classes="fl-plot"
-    )
-    event = start.click(
+            status = parts.html(render.status_html("Ready: press Run the league."), "league-status")
+            table = parts.html("", "league-table")
+    with gr.Column(elem_classes="fl-panel fl-map"):
+        parts.title("β of each drafter at each token: the chance that its draft is accepted there")
+        plot = parts.plot(league_view.heat_map([], []), "league-map", elem_classes="fl-plot")
+    live = gr.State(handlers.Live())
+    hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    run = start.click(handlers.begin, live, [start, stop], **hidden).then(
         make_league(target),
-        [article, gamma, temperature, seed],
+        [article, gamma, temperature, seed, live],
         [status, table, plot],
         api_name="league",
         show_progress="hidden",
         concurrency_id="model",
         concurrency_limit=None,  # the group's limit is set where the page's own run joins it
     )
-    stop.click(None, cancels=[event], queue=False, api_visibility="private")
+    run.then(handlers.end, None, [start, stop], **hidden)
+    stop.click(handlers.stop, live, stop, **hidden)
 
 
 def make_league(target: Target) -> Callable[..., AsyncIterator[tuple]]:
     """The generator behind `Run the league`."""
 
-    async def run(article, gamma, temperature, seed) -> AsyncIterator[tuple]:
+    async def run(article, gamma, temperature, seed, live) -> AsyncIterator[Frame]:
         """Let every drafter draft along the target's text of an article. Yields frames: status (HTML), table (HTML),
         heat map."""
-        try:
-            checked = articles.check(article)
-            settings = settings_of(target, gamma, temperature, 1.0, seed, target.preset.max_new_tokens)
-            settings = replace(settings, top=0)  # nothing here shows the candidates
-            yield render.status_html("The target summarises the article.", "running"), "", gr.skip()
-            session, plain = await to_thread.run_sync(_plain, target, checked.text, settings)
-            infos, rows, clock = available(target), [], limits.Clock(limits.run_seconds())
-            tokens = [_name(target, t) for t in plain.tokens]
-            for info in infos:
-                rows.append(await to_thread.run_sync(_row, session, plain, info, settings))
-                text = f"{len(rows)} of {len(infos)} drafters have run."
-                last = len(rows) == len(infos) or clock.over
-                shown = league_view.heat_map(rows, tokens) if last else gr.skip()
-                yield (
-                    render.status_html(text, "done" if last else "running"),
-                    league_view.table_html(rows, settings.gamma),
-                    shown,
-                )
-                if clock.over and len(rows) < len(infos):
-                    note = render.notices_html([clock.sentence(f"{len(rows)} of {len(infos)} drafters")])
-                    yield note, gr.skip(), gr.skip()
-                    break
-        except ValueError as error:
-            yield render.notices_html([str(error)], error=True), gr.skip(), gr.skip()
-        except Exception:
-            log.exception("the league failed")
-            sentence = (
-                "The league failed inside the model. The article is still in the box: try again, or a shorter one."
-            )
-            yield render.notices_html([sentence], error=True), gr.skip(), gr.skip()
+        async with aclosing(taken(frames(article, gamma, temperature, seed, live), live, _FAILED)) as shown:
+            async for frame in shown:
+                yield frame
+
+    async def frames(article, gamma, temperature, seed, live: Live) -> AsyncIterator[Frame]:
+        checked = articles.check(article)
+        settings = settings_of(target, gamma, temperature, 1.0, seed, target.preset.max_new_tokens)
+        settings = replace(settings, top=0)  # nothing here shows the candidates
+        yield render.status_html("The target summarises the article.", "running"), "", gr.skip()
+        session, plain = await to_thread.run_sync(_plain, target, checked.text, settings)
+        infos, rows, clock = available(target), [], limits.Clock(limits.run_seconds())
+        tokens = [_name(target, t) for t in plain.tokens]
+        for info in infos:
+            if live.stop or clock.over:
+                break
+            rows.append(await to_thread.run_sync(_row, session, plain, info, settings))
+            text = render.status_html(f"{len(rows)} of {len(infos)} drafters have run.", "running")
+            yield text, league_view.table_html(rows, settings.gamma), gr.skip()
+        done = f"{len(rows)} of {len(infos)} drafters"
+        if len(rows) == len(infos):
+            text = render.status_html(f"{done} have run.", "done")
+        elif live.stop:
+            text = render.status_html(f"Stopped after {done}.", "stopped")
+        else:
+            text = render.notices_html([clock.sentence(done)])
+        yield text, league_view.table_html(rows, settings.gamma), league_view.heat_map(rows, tokens)
 
     return run
 
@@ -128,7 +115,3 @@ def _row(session: TargetSession, plain: Trace, info: DrafterInfo, settings: Sett
 
 def _name(target: Target, token: int) -> str:
     return "end of text" if token == target.eos_id else target.piece(token)
-
-
-def _html(value: str, elem_id: str | None = None) -> gr.HTML:
-    return gr.HTML(value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False)

@@ -14,8 +14,8 @@ from fastllm.metrics import Metrics
 from fastllm.ui.expected import size_text
 from fastllm.ui.plots import label, styled
 
-# Pixels of one token's column, and of one drafter's row.
-COLUMN, ROW = 15, 26
+# Pixels of one drafter's row.
+ROW = 26
 
 INTRO = (
     '<div class="fl-lab-intro"><p><b>Every drafter on the same text.</b> The target summarises the article once; then '

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_ORDER, MAX_GAMMA, MAX_TEMPERATURE, MAX_SEED = 5, 10, 1.5, 2**31 - 1
+MIN_TOP_P, MIN_LENGTH, MAX_LENGTH = 0.1, 8, 192
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Choice:
     gamma: int | None = None
     temperature: float | None = None
     seed: int | None = None
+    top_p: float | None = None
+    length: int | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -45,6 +48,8 @@ def read(query: Mapping[str, str], topics: Sequence[str], drafters: Sequence[str
         ("gamma", int, 1, MAX_GAMMA),
         ("temperature", float, 0, MAX_TEMPERATURE),
         ("seed", int, 0, MAX_SEED),
+        ("top_p", float, MIN_TOP_P, 1),
+        ("length", int, MIN_LENGTH, MAX_LENGTH),
     ):
         if name not in query:
             continue

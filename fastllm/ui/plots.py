@@ -6,8 +6,8 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from fastllm.ui.render import visible
 from fastllm.ui.theme import SURFACES
+from fastllm.visible import visible
 
 # Each is at least 3:1 against white and against the dark panel; text is coloured by assets/lab.css.
 BLUE, ORANGE, GREEN, PURPLE, GREY = PALETTE = ("#2b8cc4", "#d0661b", "#1a9873", "#9a62d8", "#7f8a99")
@@ -19,19 +19,42 @@ def label(text: str, longest: int = 28) -> str:
     return escape(shown if len(shown) <= longest else shown[: longest - 1] + "…", quote=False)
 
 
-def styled(figure: go.Figure, x: str, y: str, legend: bool = True, height: int = 300) -> go.Figure:
-    """`figure` with the page's layout: titles of the axes, transparent ground, legend above."""
+def axis(title: str, standoff: int) -> dict:
+    """An axis that cannot be zoomed, so that scrolling over a figure scrolls the page."""
+    # The colours of light mode are written in for whoever saves the figure; on the page the style sheets override them.
     muted, line = SURFACES["muted"][0], SURFACES["line"][0]
-    axis = {"color": muted, "gridcolor": line, "linecolor": line, "zeroline": False, "fixedrange": True}
+    look = {"color": muted, "gridcolor": line, "linecolor": line, "zeroline": False, "fixedrange": True}
+    return {**look, "title": {"text": title, "standoff": standoff}}
+
+
+def styled(
+    figure: go.Figure,
+    x: str,
+    y: str,
+    legend: bool = True,
+    height: int | None = 300,
+    margin: tuple[int, int, int, int] | None = None,
+) -> go.Figure:
+    """`figure` with the page's layout: titles of the axes, transparent ground, legend above.
+
+    `margin` is left, right, top, bottom; without `height` the figure fills its box.
+    """
+    left, right, top, bottom = margin or (54, 10, 34 if legend else 12, 44)
     return figure.update_layout(
         height=height,
-        margin={"l": 54, "r": 10, "t": 34 if legend else 12, "b": 44},
+        margin={"l": left, "r": right, "t": top, "b": bottom},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 12, "color": muted},
+        font={"family": "system-ui, sans-serif", "size": 12, "color": SURFACES["muted"][0]},
         showlegend=legend,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         dragmode=False,
-        xaxis={**axis, "title": {"text": x, "standoff": 6}, "automargin": True},
-        yaxis={**axis, "title": {"text": y, "standoff": 4}},
+        xaxis={**axis(x, 6), "automargin": True},
+        yaxis=axis(y, 4),
     )
+
+
+def say(figure: go.Figure, text: str) -> go.Figure:
+    """An empty figure explains itself."""
+    look = {"font": {"color": SURFACES["muted"][0]}, "showarrow": False}
+    return figure.add_annotation(text=text, xref="paper", yref="paper", x=0.5, y=0.5, **look)

@@ -3,13 +3,13 @@ not ours is escaped. The stream itself is drawn in the browser (assets/player/),
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from html import escape
 
 from fastllm.metrics import Metrics, measured_speedup, summarise
 from fastllm.trace import DraftToken, Emitted, Step, Trace
 from fastllm.ui.theme import STATUSES
+from fastllm.visible import visible
 
 END_OF_TEXT = "end of text"
 COMPARE_EMPTY = "After each run the target decodes the same article without a drafter, and both are timed."
@@ -87,20 +87,6 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "Accepted / tested at each place in the draft: later places are reached only if all before were accepted.",
     ),
 }
-
-
-def visible(text: str) -> str:
-    """`text` with line breaks shown and every other control or direction character replaced, so that it cannot
-    disturb the page around it."""
-    shown = []
-    for c in text:
-        if c in "\n\r\u2028\u2029":
-            shown.append("⏎")
-        elif c in "\u200c\u200d" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"):
-            shown.append(c)
-        else:
-            shown.append("\ufffd")
-    return "".join(shown)
 
 
 def token_name(text: str, is_end: bool = False) -> str:
@@ -232,6 +218,11 @@ def glossary_html() -> str:
 def status_html(text: str, state: str = "ready") -> str:
     """The line above the stream; `state` (ready, running, done, stopped, error) chooses its colour and sign."""
     return f'<div class="fl-status fl-is-{state}" role="status" aria-live="polite">{escape(text)}</div>'
+
+
+def waiting_html(text: str) -> str:
+    """The status of a visitor who waits in line, or who has left it."""
+    return status_html(text, "stopped" if text.startswith("Stopped") else "running")
 
 
 def notices_html(notices: Sequence[str], error: bool = False) -> str:

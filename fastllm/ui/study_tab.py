@@ -8,7 +8,7 @@ import gradio as gr
 
 from fastllm import study as studies
 from fastllm.target import Target
-from fastllm.ui import render, study_view
+from fastllm.ui import parts, render, study_view
 
 
 def build(target: Target, file: Path = studies.FILE) -> None:
@@ -16,11 +16,11 @@ def build(target: Target, file: Path = studies.FILE) -> None:
     try:
         study = studies.from_file(file)
     except studies.StudyError as error:
-        _html(render.notices_html([str(error)]))
+        parts.html(render.notices_html([str(error)]))
         return
-    _html(study_view.header_html(study))
+    parts.html(study_view.header_html(study))
     if study.target_hash != target.sha256:
-        _html(render.notices_html([f"It was recorded with another target than this page's: {study.target}."]))
+        parts.html(render.notices_html([f"It was recorded with another target than this page's: {study.target}."]))
     temperatures, gammas = study_view.choices(study)
     with gr.Row(elem_classes="fl-controls"):
         temperature = gr.Radio(
@@ -42,18 +42,18 @@ def build(target: Target, file: Path = studies.FILE) -> None:
         )
 
     first = show(temperatures[-1], gammas[0])
-    words = _html(first[0], "study-words")
+    words = parts.html(first[0], "study-words")
     with gr.Column(elem_classes="fl-panel"):
-        _title("Kinds of the rejections of each drafter")
-        kinds = _plot(first[1], "study-kinds")
+        parts.title("Kinds of the rejections of each drafter")
+        kinds = parts.plot(first[1], "study-kinds", elem_classes="fl-plot")
     with gr.Row(elem_classes="fl-lab"):
         with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            _title("How hard each kind is: refused of the tested tokens of that kind")
-            rates = _plot(first[2], "study-rates")
+            parts.title("How hard each kind is: refused of the tested tokens of that kind")
+            rates = parts.plot(first[2], "study-rates", elem_classes="fl-plot")
         with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            _title("Refused of the tested at each place in the draft")
-            positions = _plot(first[3], "study-positions")
-    missed = _html(first[4], "study-missed")
+            parts.title("Refused of the tested at each place in the draft")
+            positions = parts.plot(first[3], "study-positions", elem_classes="fl-plot")
+    missed = parts.html(first[4], "study-missed")
     gr.on(
         [temperature.change, gamma.change],
         show,
@@ -63,15 +63,3 @@ def build(target: Target, file: Path = studies.FILE) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-
-
-def _title(text: str) -> None:
-    _html(f'<p class="fl-chart-title">{render.escape(text)}</p>')
-
-
-def _html(value: str, elem_id: str | None = None) -> gr.HTML:
-    return gr.HTML(value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False)
-
-
-def _plot(figure, elem_id: str) -> gr.Plot:
-    return gr.Plot(figure, show_label=False, container=False, elem_id=elem_id, elem_classes="fl-plot")

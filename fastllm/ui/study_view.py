@@ -144,7 +144,7 @@ def _token(text: str) -> str:
 
 
 def say(groups: Sequence[Group]) -> str:
-    """What the figures show, in one sentence a drafter: the hardest kind with enough tests to say so."""
+    """What the figures show, in one line a drafter: the hardest kind with enough tests to say so."""
     parts = []
     for g in groups:
         enough = {k: c for k, c in g.kinds.items() if c.tested >= 30}
@@ -154,4 +154,4 @@ def say(groups: Sequence[Group]) -> str:
                 f"{g.drafter}: {g.total.rate:.0%} of the tested tokens were refused, and most where the target's token "
                 f"was of the kind {worst} ({enough[worst].rate:.0%} of {enough[worst].tested:,})."
             )
-    return " ".join(parts) or "Too few tested tokens to say which kind is the hardest."
+    return "\n".join(parts) or "Too few tested tokens to say which kind is the hardest."

@@ -72,7 +72,9 @@ def _variables(dark: bool) -> str:
 
 def css() -> str:
     """The palette as CSS variables, light and dark; style.css uses nothing else for colour."""
-    return f":root {{ --fl-tint: {TINT:.0%}; {_variables(False)} }}\n.dark {{ {_variables(True)} }}\n"
+    # Gradio has one accent for light and dark; on dark its own sky blue is bright enough.
+    dark = f".dark {{ --color-accent: var(--primary-500); {_variables(True)} }}"
+    return f":root {{ --fl-tint: {TINT:.0%}; {_variables(False)} }}\n{dark}\n"
 
 
 def theme() -> gr.themes.Base:
@@ -111,6 +113,7 @@ def theme() -> gr.themes.Base:
         "button_secondary_border_color": "line",
     }
     return base.set(
+        color_accent=light["accent"],
         **{key: light[name] for key, name in colours.items()},
         **{f"{key}_dark": dark[name] for key, name in colours.items()},
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import gradio as gr
 from gradio.context import Context
 
 from fastllm.target import Target
-from fastllm.ui import charts, handlers, limits, models, render
+from fastllm.ui import charts, handlers, limits, links, models, parts, render
 from fastllm.ui.examples import load_examples
 from fastllm.ui.expected import recorded, short_text
 from fastllm.ui.player import Player
@@ -24,13 +26,15 @@ _RUN = (
 )
 _STOP = f"() => {{ {_TO_PLAYER.format('fl-stop')} }}"
 # The page's address says what was chosen; the article is named only where it is an example of ours.
-_LINK = """(drafter, n, gamma, temperature, seed) => {
+# What stands in DEFAULTS is left out of the address where nobody changed it.
+_LINK = """(drafter, n, gamma, temperature, seed, top_p, length) => {
   const query = new URLSearchParams(location.search);
   const example = document.querySelector('#count [data-example]')?.dataset.example;
-  const chosen = {example, drafter, n, gamma, temperature, seed,
+  const chosen = {example, drafter, n, gamma, temperature, seed, top_p, length,
     view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
   for (const [name, value] of Object.entries(chosen)) {
-    if (value === '' || value === null || value === undefined) query.delete(name); else query.set(name, value);
+    if (value === '' || value === null || value === undefined || DEFAULTS[name] === value) query.delete(name);
+    else query.set(name, value);
   }
   history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
 }"""
@@ -41,16 +45,16 @@ def build(target: Target) -> None:
     live = gr.State(handlers.Live())
     with gr.Row(elem_classes="fl-main"):
         with gr.Column(scale=5, min_width=320, elem_classes="fl-left"):
-            inputs, count, taught, expected, run_button, stop_button, cancel_button = _controls(target)
+            inputs, count, taught, expected, more, run_button, stop_button, cancel_button = _controls(target)
         with gr.Column(scale=9, min_width=320, elem_classes="fl-right"):
             outputs = _results()
     with gr.Row(elem_classes="fl-more"):
         with gr.Accordion("How speculative decoding works", open=False):
-            _html(render.how_html())
+            parts.html(render.how_html())
         with gr.Accordion("What the figures and settings mean", open=False):
-            _html(render.glossary_html())
+            parts.html(render.glossary_html())
 
-    article, drafter, n, gamma, temperature, _top_p, seed, _length = inputs
+    article, drafter, n, gamma, temperature, top_p, seed, length = inputs
     notices, status, player, *_ = outputs
     hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     has_order = {c.key: c.has_order for c in models.menu(target)}
@@ -60,14 +64,15 @@ def build(target: Target) -> None:
     drafter.change(variant.of_drafter, drafter, taught, **hidden)
     taught.input(variant.switched, [drafter, taught], drafter, **hidden)
 
-    linked = [drafter, n, gamma, temperature, seed]
+    linked = [drafter, n, gamma, temperature, seed, top_p, length]
     load = Context.root_block.load
-    load(handlers.make_restore(target), None, [article, drafter, n, gamma, temperature, seed, notices], **hidden)
+    load(handlers.make_restore(target), None, [article, *linked, notices, more], **hidden)
     gr.on([article.change, load], handlers.make_count(target), article, count, trigger_mode="always_last", **hidden)
     expect = handlers.make_expect(target)
     shown = [drafter, n, gamma, temperature]
     gr.on([load, *(c.change for c in shown)], expect, shown, expected, trigger_mode="always_last", **hidden)
-    gr.on([count.change, *(c.change for c in linked)], None, linked, js=_LINK, **hidden)
+    link = _LINK.replace("DEFAULTS", json.dumps({"top_p": 1, "length": target.preset.max_new_tokens}))
+    gr.on([count.change, *(c.change for c in linked)], None, linked, js=link, **hidden)
 
     run_button.click(None, js=_RUN, **hidden)
     run = run_button.click(handlers.begin, live, [run_button, stop_button], **hidden).then(
@@ -86,32 +91,21 @@ def build(target: Target) -> None:
         event(opened, None, outputs, **hidden)
 
 
-def _html(value: str, elem_id: str | None = None, **kwargs) -> gr.HTML:
-    # The label is not shown; it names the value for those who use the page as an API. A small letter would make it a
-    # key of Gradio's own translations.
-    return gr.HTML(
-        value, label=(elem_id or "").capitalize(), elem_id=elem_id, js_on_load=None, apply_default_css=False, **kwargs
-    )
-
-
 def _controls(
     target: Target,
-) -> tuple[list[gr.components.Component], gr.HTML, gr.Radio, gr.HTML, gr.Button, gr.Button, gr.Button]:
+) -> tuple[list[gr.components.Component], gr.HTML, gr.Radio, gr.HTML, gr.Accordion, gr.Button, gr.Button, gr.Button]:
     """The left column: inputs in the order of the run's parameters, the word count, the switch of what the drafter
-    was trained on, the line of what to expect of it, Run, Stop and the unseen button that takes a waiting run out of
-    the queue."""
+    was trained on, the line of what to expect of it, the further settings, Run, Stop and the unseen button that takes
+    a waiting run out of the queue."""
     preset, menu, examples = target.preset, models.menu(target), load_examples()
-    article = gr.Textbox(
-        value=examples[0].text if examples else "",
-        label="Article",
+    article = parts.article(
+        "article",
+        lines=6,
         placeholder="Paste a news article in English, or choose an example below.",
-        lines=9,
-        max_lines=9,
         autoscroll=False,
-        elem_id="article",
         html_attributes=gr.InputHTMLAttributes(spellcheck=False),
     )
-    count = _html(render.count_html(0, 0, 0), elem_id="count")
+    count = parts.html(render.count_html(0, 0, 0), elem_id="count")
     gr.Examples(
         [[e.text] for e in examples],
         article,
@@ -130,55 +124,41 @@ def _controls(
             scale=3,
             min_width=180,
         )
-        n = gr.Slider(
-            1,
-            5,
-            ORDER,
-            label="Order N",
-            visible=menu[0].has_order,
-            elem_id="n",
-            scale=2,
-            min_width=130,
-            step=1,
-            buttons=[],
-        )
+        n = parts.slider(1, links.MAX_ORDER, ORDER, "Order N", "n", visible=menu[0].has_order, scale=2)
     taught = gr.Radio(
-        [("by the target", "distilled"), ("by summaries", "baseline")],
+        [("the target (distilled)", "distilled"), ("summaries (baseline)", "baseline")],
         value=menu[0].variant or None,
-        label="The drafter was taught (distilled or baseline)",
+        label="Taught by",
         visible=any(c.variant for c in menu),
         elem_id="taught",
     )
-    expected = _html("", elem_id="expected")
+    expected = parts.html("", elem_id="expected")
     with gr.Row(elem_classes="fl-controls"):
-        gamma = gr.Slider(1, 10, GAMMA, step=1, label="Draft length γ", elem_id="gamma", min_width=130, buttons=[])
-        temperature = gr.Slider(
-            0, 1.5, 0, step=0.1, label="Temperature", elem_id="temperature", min_width=130, buttons=[]
-        )
-    with gr.Row(elem_classes="fl-controls"):
-        top_p = gr.Slider(0.1, 1, 1, step=0.05, label="Top-p", elem_id="top-p", min_width=130, buttons=[])
-        length = gr.Slider(
-            8, 192, preset.max_new_tokens, step=1, label="Length limit", elem_id="length", min_width=130, buttons=[]
-        )
-    with gr.Row(elem_classes="fl-controls"):
-        seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id="seed", min_width=130)
+        gamma = parts.slider(1, links.MAX_GAMMA, GAMMA, "Draft length γ", "gamma")
+        temperature = parts.slider(0, links.MAX_TEMPERATURE, 0, "Temperature", "temperature", 0.1)
     with gr.Row(elem_classes="fl-buttons"):
         run_button = gr.Button("Run", variant="primary", elem_id="run", scale=3, min_width=120)
         stop_button = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
         cancel_button = gr.Button("Leave the queue", elem_id="cancel", visible="hidden")
+    # Below the buttons, so that opening it moves neither out of sight.
+    with gr.Accordion("More settings", open=False, elem_id="more") as more:
+        with gr.Row(elem_classes="fl-controls"):
+            top_p = parts.slider(links.MIN_TOP_P, 1, 1, "Top-p", "top-p", 0.05)
+            length = parts.slider(links.MIN_LENGTH, links.MAX_LENGTH, preset.max_new_tokens, "Length limit", "length")
+        seed = parts.seed("seed", 130)
     inputs = [article, drafter, n, gamma, temperature, top_p, seed, length]
-    return inputs, count, taught, expected, run_button, stop_button, cancel_button
+    return inputs, count, taught, expected, more, run_button, stop_button, cancel_button
 
 
 def _results() -> list[gr.components.Component]:
     """The right column, in the order of handlers.Frame."""
-    notices = _html("", elem_id="notices")
+    notices = parts.html("", elem_id="notices")
     with gr.Column(elem_classes="fl-panel fl-stream-panel"):
-        status = _html(render.status_html("Ready."), elem_id="status")
+        status = parts.html(render.status_html("Ready."), elem_id="status")
         # style.css hides it once there is a run.
-        _html(render.intro_html(), elem_id="intro")
+        parts.html(render.intro_html(), elem_id="intro")
         player = Player(elem_id="player", label="Player")
-        _html(render.legend_html(), elem_id="legend")
+        parts.html(render.legend_html(), elem_id="legend")
     with gr.Column(elem_classes="fl-outcome"):
         with gr.Row(elem_classes="fl-lower"):
             with gr.Column(scale=6, min_width=300):
@@ -192,11 +172,11 @@ def _results() -> list[gr.components.Component]:
                     autoscroll=False,
                 )
                 with gr.Column(elem_classes="fl-panel"):
-                    compare = _html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
+                    compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
             with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
-                _html(render.title_html("positions"))
-                chart = gr.Plot(charts.acceptance_figure([], GAMMA), show_label=False, container=False, elem_id="chart")
+                parts.html(render.title_html("positions"))
+                chart = parts.plot(charts.acceptance_figure([], GAMMA), "chart")
         with gr.Column(elem_classes="fl-panel fl-chart-panel"):
-            _html(render.title_html("timeline"))
-            timeline = gr.Plot(charts.timeline_figure(()), show_label=False, container=False, elem_id="timeline")
+            parts.html(render.title_html("timeline"))
+            timeline = parts.plot(charts.timeline_figure(()), "timeline")
     return [notices, status, player, text, compare, chart, timeline]

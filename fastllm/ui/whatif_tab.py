@@ -8,7 +8,7 @@ import gradio as gr
 
 from fastllm.target import Target
 from fastllm.trace import Article, Trace, TraceError
-from fastllm.ui import recordings, render, whatif_view
+from fastllm.ui import parts, recordings, render, whatif_view
 from fastllm.ui.uploads import read_trace
 from fastllm.whatif import MOST_TOKENS, WhatIfError, places, what_if
 
@@ -22,7 +22,7 @@ def build(target: Target) -> None:
     """The tab's components and events, inside the current Blocks."""
     names = [(r.title, r.name) for r in recordings.listed()]
     kept = gr.State(None)
-    gr.HTML(whatif_view.INTRO, js_on_load=None, apply_default_css=False)
+    parts.html(whatif_view.INTRO)
     with gr.Row(elem_classes="fl-lab"):
         with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
             choice = gr.Dropdown(names, value=None, label="A recorded run", elem_id="whatif-run")
@@ -30,13 +30,11 @@ def build(target: Target) -> None:
                 "Or open a saved trace …", file_types=[".json"], type="filepath", elem_id="whatif-file", size="sm"
             )
             place = gr.Dropdown([], label="Draft token", elem_id="whatif-place", allow_custom_value=False)
-            temperature = _slider(0, 2, 1, 0.05, "Temperature", "whatif-temperature")
-            top_p = _slider(0.05, 1, 1, 0.05, "Top-p", "whatif-top-p")
-            lenience = _slider(0.05, 1, 1, 0.05, "Lenience", "whatif-lenience")
+            temperature = parts.slider(0, 2, 1, "Temperature", "whatif-temperature", 0.05)
+            top_p = parts.slider(0.05, 1, 1, "Top-p", "whatif-top-p", 0.05)
+            lenience = parts.slider(0.05, 1, 1, "Lenience", "whatif-lenience", 0.05)
         with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
-            answer = gr.HTML(
-                whatif_view.EMPTY, elem_id="whatif-answer", js_on_load=None, apply_default_css=False, label="Answer"
-            )
+            answer = parts.html(whatif_view.EMPTY, "whatif-answer")
     settings = [temperature, top_p, lenience]
     opened = [kept, place, *settings, answer]
     quiet = {"show_progress": "hidden", "api_visibility": "private"}
@@ -112,7 +110,3 @@ def answer_for(
     except ValueError as error:
         return render.notices_html([str(error)], error=True)
     return whatif_view.answer_html(trace, found, before, after, asked)
-
-
-def _slider(low: float, high: float, value: float, step: float, label: str, elem_id: str) -> gr.Slider:
-    return gr.Slider(low, high, value, step=step, label=label, elem_id=elem_id, min_width=130, buttons=[])

@@ -1,9 +1,11 @@
-"""A Chromium for the browser tests; they are skipped with a message where there is none."""
+"""A Chromium and a running page for the browser tests; they are skipped with a message where there is no Chromium."""
 
 from __future__ import annotations
 
 import pytest
 
+from fastllm.ui.layout import build
+from fastllm.ui.theme import launch_options
 from tests.browser import chromium
 
 
@@ -21,3 +23,34 @@ def browser():
         pytest.skip("there is no chromium: apt-get install chromium")
     with chromium.browser() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def url(tiny):
+    """The running page's address, with its theme and style sheet."""
+    page = build(tiny)
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield address
+    page.close()
+
+
+@pytest.fixture
+def open_page(browser, url):
+    """Opens pages, and fails the test if any of them reported an error."""
+    contexts, faults = [], []
+
+    def open_(width: int = 1440, height: int = 900, theme: str = "light", query: str = "", address: str = url):
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(90_000)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.goto(f"{address}?__theme={theme}{query}")
+        page.wait_for_function("document.querySelector('#count p')?.innerText.includes('words')")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert faults == []

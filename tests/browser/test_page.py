@@ -12,6 +12,7 @@ from fastllm.trace import from_json, to_json
 from fastllm.ui import watch
 from fastllm.ui.layout import build
 from fastllm.ui.theme import launch_options
+from tests.browser.contrast import CONTRAST
 from tests.test_trace import example
 
 pytestmark = pytest.mark.browser
@@ -22,59 +23,15 @@ HOSTILE = (
     * 6
 )
 
-# The contrast of each visible text with what lies behind it, composited from the page's own computed styles.
-CONTRAST = """selector => {
-  const parse = c => { const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = c; canvas.fillRect(0, 0, 1, 1);
-    const d = canvas.getImageData(0, 0, 1, 1).data; return [d[0], d[1], d[2], d[3] / 255]; };
-  const line = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-  const lum = c => { const [r, g, b] = c.map(v => line(v / 255)); return .2126 * r + .7152 * g + .0722 * b; };
-  const behind = e => { const layers = []; for (; e; e = e.parentElement) {
-      const c = parse(getComputedStyle(e).backgroundColor); layers.push(c); if (c[3] === 1) break; }
-    return layers.reverse().reduce((under, c) => under.map((u, i) => u * (1 - c[3]) + c[i] * c[3]), [255, 255, 255]); };
-  return [...document.querySelectorAll(selector)].filter(e => e.offsetParent && e.innerText.trim()).map(e => {
-    const a = lum(parse(getComputedStyle(e).color).slice(0, 3)), b = lum(behind(e));
-    return [e.className || e.tagName, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; });
-}"""
 TEXTS = (
     f"{TOKENS}, .fl-step, .fl-status, .fl-tile dt, .fl-tile dd, .fl-tile small, .fl-legend span, .fl-legend small, "
     ".fl-count, .fl-compare p, .fl-race span, .fl-race small, .fl-title p, .fl-title h1, .fl-chart-title h3, "
+    ".fl-tabs button[role=tab], "
     "label span, #run, .fl-transport label, .fl-transport button, .fl-why summary, .fl-inspector h3, .fl-inspector p, "
     ".fl-inspector th, .fl-inspector td, .fl-inspector dt, .fl-inspector dd, .fl-inspector mark, .fl-article, "
     ".fl-inspector figcaption, .fl-inspector caption, .fl-rejections th, .fl-rejections td, .fl-rejections summary, "
     ".fl-files button, .fl-files span, .fl-question, .fl-found, .fl-banner, .fl-race-note"
 )
-
-
-@pytest.fixture(scope="module")
-def url(tiny):
-    """The running page's address, with its theme and style sheet."""
-    page = build(tiny)
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    yield address
-    page.close()
-
-
-@pytest.fixture
-def open_page(browser, url):
-    """Opens pages, and fails the test if any of them reported an error."""
-    contexts, faults = [], []
-
-    def open_(width: int = 1440, height: int = 900, theme: str = "light", query: str = "", address: str = url):
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(90_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.goto(f"{address}?__theme={theme}{query}")
-        page.wait_for_function("document.querySelector('#count p')?.innerText.includes('words')")
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-    assert faults == []
 
 
 def set_number(page, control: str, value: str) -> None:
@@ -296,8 +253,9 @@ def test_a_file_that_is_no_trace_is_refused_in_place(open_page, tmp_path, text, 
 
 
 def test_a_link_restores_what_was_chosen_and_says_what_it_ignores(open_page):
-    """Example, gamma, temperature, seed and teacher view; a bad drafter is told and left out."""
-    page = open_page(query="&example=Sport&gamma=7&temperature=0.5&seed=42&drafter=gpt&n=zwei&view=teacher")
+    """Example, gamma, temperature, seed, top-p, length limit and teacher view; a bad drafter is told and left out."""
+    query = "&example=Sport&gamma=7&temperature=0.5&seed=42&top_p=0.85&length=12&drafter=gpt&n=zwei&view=teacher"
+    page = open_page(query=query)
     page.wait_for_selector("#notices p")
     assert "“gpt”" in page.inner_text("#notices")
     assert "“zwei”" in page.inner_text("#notices")
@@ -307,7 +265,11 @@ def test_a_link_restores_what_was_chosen_and_says_what_it_ignores(open_page):
     assert page.locator("#article").is_visible()
     assert page.input_value("#gamma input[type=number]") == "7"
     assert page.input_value("#temperature input[type=number]") == "0.5"
+    # Further settings are folded out where the link carries one.
+    assert page.locator("#seed").is_visible()
     assert page.input_value("#seed input") == "42"
+    assert page.input_value("#top-p input[type=number]") == "0.85"
+    assert page.input_value("#length input[type=number]") == "12"
     assert page.get_attribute("#count [data-example]", "data-example") == "Sport"
 
 
@@ -321,6 +283,44 @@ def test_the_address_follows_the_controls_and_never_carries_what_was_pasted(open
     page.fill("#article textarea", "A secret of mine, told to nobody but this page.")
     page.wait_for_function("!new URLSearchParams(location.search).has('example')")
     assert "secret" not in page.url
+
+
+def test_a_setting_that_is_folded_away_counts_and_stands_in_the_address(open_page):
+    """Seed and top-p set, then folded away: the run is made with them; what is as it was stays out of the address."""
+    page = open_page()
+    assert page.locator("#seed").count() == 0 or page.locator("#seed").is_hidden()
+    page.click("#more button")
+    page.fill("#seed input", "7")
+    set_number(page, "#top-p", "0.9")
+    page.wait_for_function("new URLSearchParams(location.search).get('top_p') === '0.9'")
+    page.click("#more button")
+    page.wait_for_function("document.querySelector('#seed')?.offsetParent == null")
+    assert "seed=7" in page.url
+    assert "length=" not in page.url
+    run(page)
+    trace = page.evaluate("document.querySelector('.fl-player').store.trace()")
+    assert (trace["seed"], trace["top_p"]) == (7, 0.9)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1440, 900)])
+def test_run_and_stop_are_in_sight_on_a_laptop(open_page, width, height):
+    """Without scrolling, also with the longest line of what to expect and with all settings folded out."""
+    page = open_page(width, height)
+    page.evaluate(
+        "document.querySelector('#expected').innerHTML = `<p class=fl-expected>${'recorded figures; '.repeat(11)}</p>`"
+    )
+    page.click("#more button")
+    page.evaluate("scrollTo(0, 0)")
+    for part in ("#run", "#stop"):
+        box = page.locator(part).bounding_box()
+        assert 0 <= box["y"] < box["y"] + box["height"] <= height, part
+
+
+@pytest.mark.parametrize("control", ["gamma", "temperature"])
+def test_no_label_of_a_setting_is_clipped_on_a_phone(open_page, control):
+    """390 px: each word of a slider's label has its room."""
+    page = open_page(390, 844)
+    assert page.locator(f"#{control} .head label").evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
 def test_an_explanation_opens_by_keyboard(open_page):

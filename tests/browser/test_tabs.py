@@ -7,9 +7,7 @@ import pytest
 from fastllm.export import to_html
 from fastllm.trace import to_json
 from fastllm.ui import recordings
-from fastllm.ui.layout import build
-from fastllm.ui.theme import launch_options
-from tests.browser.test_page import CONTRAST
+from tests.browser.contrast import CONTRAST
 from tests.test_export import hostile
 from tests.traces import trace_of
 
@@ -21,35 +19,16 @@ TEXTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def url(tiny):
-    """The running page's address."""
-    page = build(tiny)
-    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-    yield address
-    page.close()
-
-
 @pytest.fixture
-def open_tab(browser, url):
-    """Opens a page at a tab, and fails the test if the page reported an error."""
-    contexts, faults = [], []
+def open_tab(open_page):
+    """Opens a page at a tab."""
 
-    def open_(name: str, width: int = 1440, height: int = 900, theme: str = "light"):
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.goto(f"{url}?__theme={theme}")
+    def open_(name: str, *size: int, theme: str = "light"):
+        page = open_page(*size, theme=theme)
         page.click(f".fl-tabs button[role=tab]:has-text('{name}')")
         return page
 
-    yield open_
-    for context in contexts:
-        context.close()
-    assert faults == []
+    return open_
 
 
 def sample(page) -> str:
@@ -80,7 +59,7 @@ def test_the_lab_passes_and_fails_as_the_switch_says(open_tab, theme):
 def test_the_league_fills_its_table_and_map(open_tab, theme, width):
     """Every drafter of the target (a tiny one has lookup only) in a row of the table and of the map; readable, and no
     wider than the screen."""
-    page = open_tab("League", width=width, theme=theme)
+    page = open_tab("League", width, 900, theme=theme)
     page.click("#league-run")
     page.wait_for_selector("#league-table tbody tr")
     page.wait_for_selector("#league-map .heatmaplayer image")
