@@ -5,9 +5,15 @@ from __future__ import annotations
 import gradio as gr
 
 from fastllm.target import Target
-from fastllm.ui import lab_tab, league_tab, limits, parts, render, study_tab, watch, whatif_tab
+from fastllm.ui import benchmark_tab, lab_tab, league_tab, limits, parts, render, study_tab, watch, whatif_tab
 
 QUEUE_SIZE = 64
+
+
+def _study(target: Target) -> None:
+    study_tab.build(target)
+    benchmark_tab.build(target)
+
 
 # Each tab's name and the function that puts its components into it. A further tab is one more line.
 TABS = (
@@ -15,7 +21,7 @@ TABS = (
     ("League", league_tab.build),
     ("Lab", lab_tab.build),
     ("What if", whatif_tab.build),
-    ("Study", study_tab.build),
+    ("Study", _study),
 )
 
 _TOGGLE_DARK = "() => { document.body.classList.toggle('dark'); }"

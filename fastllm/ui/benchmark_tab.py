@@ -1,0 +1,56 @@
+"""The benchmark's part of the study tab: recorded speed and acceptance by draft length. Runs no model."""
+
+from __future__ import annotations
+
+import gradio as gr
+
+from fastllm.target import Target
+from fastllm.ui import benchmark_view, parts, render
+from fastllm.ui.expected import recorded
+
+
+def build(target: Target, benchmark: dict | None = None) -> None:
+    """The section's components and events, inside the current Blocks; one sentence where nothing was recorded."""
+    benchmark = recorded() if benchmark is None else benchmark
+    if not benchmark.get("rows"):
+        parts.html(render.notices_html(["There is no recorded benchmark: `make evaluate` makes one."]))
+        return
+    parts.html(benchmark_view.header_html(benchmark))
+    if benchmark.get("target", {}).get("sha256") != target.sha256:
+        parts.html(render.notices_html(["It was recorded with another target than this page's."]))
+    temperatures, variants = benchmark_view.temperatures(benchmark), benchmark_view.variants(benchmark)
+    with gr.Row(elem_classes="fl-controls"):
+        temperature = gr.Radio(
+            [(f"{t:g}", t) for t in temperatures], value=temperatures[0], label="Temperature", elem_id="bench-t"
+        )
+        variant = gr.Radio(
+            variants, value=variants[0] if variants else None, label="Drafters", elem_id="bench-variant",
+            visible=len(variants) > 1,
+        )  # fmt: skip
+
+    def show(temperature: float, variant: str | None) -> tuple:
+        found = benchmark_view.series(benchmark, temperature, variant or "")
+        return (
+            f'<p class="fl-lab-intro">{render.escape(benchmark_view.words(found))}</p>',
+            benchmark_view.speed_figure(found),
+            benchmark_view.position_figure(found),
+        )
+
+    first = show(temperature.value, variant.value)
+    words = parts.html(first[0], "bench-words")
+    with gr.Row(elem_classes="fl-lab"):
+        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
+            parts.title("Speedup by draft length")
+            speed = parts.plot(first[1], "bench-speed", elem_classes="fl-plot")
+        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
+            parts.title("Accepted of the tested at each place in the draft")
+            positions = parts.plot(first[2], "bench-positions", elem_classes="fl-plot")
+    gr.on(
+        [temperature.change, variant.change],
+        show,
+        [temperature, variant],
+        [words, speed, positions],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
