@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 
 from fastllm.ui.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, say, styled
 
-RED, BLACK = "#b5485d", "#6f7a3a"
+RED, OLIVE = "#b5485d", "#6f7a3a"
+FEWEST = 20  # tests that a share is drawn from
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ LOOKS = {
     "t5": Look("T5", GREEN, "triangle-up"),
     "ngram:1": Look("N = 1", PURPLE, "cross"),
     "ngram:3": Look("N = 3", RED, "x"),
-    "ngram:5": Look("N = 5", BLACK, "star"),
+    "ngram:5": Look("N = 5", OLIVE, "star"),
 }
 Rows = Sequence[dict[str, Any]]
 
@@ -107,11 +108,11 @@ def speed_figure(found: dict[str, Rows]) -> go.Figure:
 
 
 def position_figure(found: dict[str, Rows]) -> go.Figure:
-    """Accepted of the tested at each place in a draft, from the runs with the longest drafts."""
+    """Accepted of the tested at each place in a draft, from the runs with the longest drafts; rare places left out."""
     figure = go.Figure()
     for name, rows in found.items():
         look = LOOKS[name]
-        places = [p for p in rows[-1]["positions"] if p["tested"]]
+        places = [p for p in rows[-1]["positions"] if p["tested"] >= FEWEST]
         figure.add_scatter(
             x=[p["position"] for p in places],
             y=[100 * p["accepted"] / p["tested"] for p in places],
