@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from fastllm.drafters.copying import SMALLEST
 from fastllm.target import Target
 from train.batches import Example, make_batch
 
 SHARD = 512
-SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)

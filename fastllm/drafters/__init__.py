@@ -32,6 +32,7 @@ DRAFTERS: dict[str, type[Drafter]] = {
     "t5": T5Drafter,
     "lookup": LookupDrafter,
 }
+NEURAL = ("cnn", "lstm", "t5")  # families of one folder per variant
 VARIANTS = ("distilled", "baseline")
 ORDERS = range(1, 6)
 
@@ -101,7 +102,7 @@ def available(target: Target) -> list[DrafterInfo]:
                 if file.is_file():
                     title = f"N-gram, N = {order} ({variant})"
                     infos.append(DrafterInfo(f"ngram:{order}@{variant}", "ngram", title, file.stat().st_size, variant))
-        for family in ("cnn", "lstm", "t5"):
+        for family in NEURAL:
             for variant in VARIANTS:
                 file = folder / f"{family}-{variant}" / "model.safetensors"
                 if file.is_file():

@@ -45,12 +45,4 @@ def build(target: Target, benchmark: dict | None = None) -> None:
         with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
             parts.title("Accepted of the tested at each place in the draft")
             positions = parts.plot(first[2], "bench-positions", elem_classes="fl-plot")
-    gr.on(
-        [temperature.change, variant.change],
-        show,
-        [temperature, variant],
-        [words, speed, positions],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    parts.redraw([temperature, variant], show, [words, speed, positions])

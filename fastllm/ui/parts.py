@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from html import escape
 
 import gradio as gr
@@ -47,3 +48,18 @@ def article(elem_id: str, lines: int, **settings) -> gr.Textbox:
 def seed(elem_id: str | None = None, min_width: int = 120) -> gr.Number:
     """The seed of a run."""
     return gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id=elem_id, min_width=min_width)
+
+
+def redraw(
+    choices: Sequence[gr.components.Component], show: Callable, outputs: Sequence[gr.components.Component]
+) -> None:
+    """Show what was recorded anew when any choice changes: no model, so no queue."""
+    gr.on(
+        [c.change for c in choices],
+        show,
+        list(choices),
+        list(outputs),
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )

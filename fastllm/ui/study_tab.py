@@ -54,12 +54,4 @@ def build(target: Target, file: Path = studies.FILE) -> None:
             parts.title("Refused of the tested at each place in the draft")
             positions = parts.plot(first[3], "study-positions", elem_classes="fl-plot")
     missed = parts.html(first[4], "study-missed")
-    gr.on(
-        [temperature.change, gamma.change],
-        show,
-        [temperature, gamma],
-        [words, kinds, rates, positions, missed],
-        queue=False,
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    parts.redraw([temperature, gamma], show, [words, kinds, rates, positions, missed])
