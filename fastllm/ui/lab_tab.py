@@ -23,7 +23,8 @@ P, Q = "40, 25, 15, 12, 5, 3", "20, 35, 10, 5, 20, 10"
 MOST_WORDS, MOST_SAMPLES, MOST_LENGTH, MOST_GAMMA = 16, 20_000, 3, 5
 # Seconds of sampling between two frames: short, because others' runs are timed under the same lock.
 BURST = 0.04
-FRAME = 0.15
+# Each frame draws two figures anew: more of them keep a slow browser too busy to take a press of Stop.
+FRAME = 0.4
 # Over a real vocabulary p is computed for texts of at least this probability: each costs target calls.
 LEAST_PROBABILITY = 1e-3
 
