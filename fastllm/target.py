@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fastllm.checkpoints import folder_sha256
 from fastllm.config import Settings, TargetPreset, preset_for
+from fastllm.linear import speed_up
 from fastllm.sampling import Sampler, common_prefix
 from fastllm.source import Source
 from fastllm.trace import Article
@@ -211,4 +212,5 @@ def load_target(name: str, device: str | None = None) -> Target:
             f"The target {name} could not be loaded; check the name, and that its files are there or the hub can be "
             f"reached ({reason})."
         ) from error
+    speed_up(model)
     return Target(preset, model, tokenizer)

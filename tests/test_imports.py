@@ -12,7 +12,7 @@ FILES = sorted([ROOT / "app.py", *(ROOT / "fastllm").rglob("*.py"), *(ROOT / "tr
 
 # Modules of fastllm in layers: a module may import its own layer and those below.
 LAYERS = [
-    {"config", "trace", "source", "checkpoints", "sheet", "visible"},
+    {"config", "trace", "source", "checkpoints", "linear", "sheet", "visible"},
     {"sampling", "verify", "target", "drafters.errors"},
     {"drafters.base"},
     {"drafters.*"},

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
 from fastllm.checkpoints import folder_sha256
 from fastllm.drafters.base import DistributionSession, Drafter
 from fastllm.drafters.errors import DrafterError
+from fastllm.linear import speed_up
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 from fastllm.target import CachedDecoder, Target, choose_dtype
@@ -62,6 +63,7 @@ class T5Drafter(Drafter):
                 f"The T5 drafter {where} could not be loaded; check the name, and that its files are there or the hub "
                 f"can be reached ({reason})."
             ) from None
+        speed_up(model)
         drafter = cls(model, target.vocab_size, start)
         if Path(where).is_dir():
             drafter.sha256 = folder_sha256(Path(where))
