@@ -29,11 +29,14 @@ def engine_of(family: str, model, shortlist: int = V) -> CopyEngine:
 @pytest.mark.parametrize("changes", [{}, {"layers": 1}, {"layers": 3}, {"max_match": 0}])
 @pytest.mark.parametrize("family", SIZES)
 def test_it_computes_what_the_model_computes(family, changes):
-    """With the whole vocabulary on the list, every row is the trained model's."""
+    """With the whole vocabulary on the list, every row is the trained model's, but for the CNN's table in halves."""
     model = model_of(family, **changes)
     with torch.inference_mode():
         whole = model(ARTICLES[:1], TOKENS[:1])[0]
-    assert torch.allclose(rows(engine_of(family, model), ARTICLE, TOKENS[0].tolist()), whole, atol=1e-5)
+    found = rows(engine_of(family, model), ARTICLE, TOKENS[0].tolist())
+    assert torch.allclose(found, whole, atol={"lstm": 1e-5, "cnn": 1e-2}[family])
+    if family == "cnn":
+        assert torch.allclose(found.exp(), whole.exp(), atol=2e-3)
 
 
 @pytest.mark.parametrize("family", SIZES)
@@ -49,7 +52,7 @@ def test_a_shortlist_gives_the_frequent_and_the_article_only(family):
     with torch.inference_mode():
         whole = model(ARTICLES[:1], TOKENS[:1])[0].exp()
     ratio = q[:, :4] / whole[:, :4]
-    assert torch.allclose(ratio, ratio[:, :1].expand(-1, 4), rtol=1e-4)
+    assert torch.allclose(ratio, ratio[:, :1].expand(-1, 4), rtol=1e-2)
     assert (ratio > 1).all()
 
 

@@ -53,30 +53,46 @@ class CnnModel(CopyModel):
 
 
 class CnnCell(Cell):
-    """One window per layer. State: the article's part of the input, then each layer's last kernel - 1 inputs."""
+    """One window per layer.
+
+    State: the article's part of the first layer's taps; the first layer's products of the last kernel - 1 tokens; and
+    the last kernel - 1 inputs of each further layer.
+    """
 
     @torch.inference_mode()
     def __init__(self, model: CnnModel) -> None:
+        d, kernel = model.config.d_state, model.config.kernel
+        self._d, self._kernel = d, kernel
         self._begin, self._begin_bias = numpy(model.begin.weight), numpy(model.begin.bias)
-        self._d, self._kernel = model.config.d_state, model.config.kernel
-        self._layers = [(numpy(layer.weight), numpy(layer.bias)) for layer in model.convolutions]
-        self._table = numpy(model.widen(model.embedding.weight))
+        first, *self._deeper = [(numpy(layer.weight), numpy(layer.bias)) for layer in model.convolutions]
+        # (kernel, 2 d, d): one matrix per place in the window. What the first layer makes of a token at each place is a
+        # table of shape (V, kernel, 2 d), in half precision: 34 MB with 8,192 tokens.
+        self._taps, self._bias = first[0].reshape(2 * d, kernel, d).transpose(1, 0, 2).reshape(-1, d).copy(), first[1]
+        self._inputs = numpy(model.widen(model.embedding.weight))
+        self._table = (self._inputs @ self._taps.T).astype(np.float16)
 
     def first(self, mean_key: Array) -> tuple[Array, ...]:
+        about = self._begin @ mean_key + self._begin_bias
+        products = np.zeros((self._kernel - 1, self._kernel * 2 * self._d), np.float32)
         window = np.zeros((self._kernel - 1) * self._d, np.float32)
-        return (self._begin @ mean_key + self._begin_bias, *(window for _ in self._layers))
+        return (about, self._taps @ about, products, *(window for _ in self._deeper))
 
     def advance(self, hidden: tuple[Array, ...], token: int) -> tuple[tuple[Array, ...], Array]:
-        d, (about, *windows) = self._d, hidden
-        x = self._table[token] + about
+        d, (about, tapped, products, *windows) = self._d, hidden
+        seen = np.concatenate([products, (self._table[token] + tapped)[None]])
+        y = self._bias.copy()
+        for place in range(self._kernel):
+            y += seen[place, place * 2 * d : (place + 1) * 2 * d]
+        x = self._inputs[token] + about
+        x += y[:d] * sigmoid(y[d:])
         kept = []
-        for (weight, bias), window in zip(self._layers, windows, strict=True):
-            seen = np.concatenate([window, x])
-            kept.append(seen[d:])
-            y = weight @ seen
+        for (weight, bias), window in zip(self._deeper, windows, strict=True):
+            inputs = np.concatenate([window, x])
+            kept.append(inputs[d:])
+            y = weight @ inputs
             y += bias
             x = x + y[:d] * sigmoid(y[d:])
-        return (about, *kept), x
+        return (about, tapped, seen[1:], *kept), x
 
 
 class CnnDrafter(CopyDrafter):

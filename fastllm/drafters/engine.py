@@ -79,7 +79,7 @@ class CopyEngine:
         config = model.config
         self._model, self._cell = model, cell
         self._vocab, self._d, self._longest = config.vocab_size, config.d_state, config.max_match
-        self._frequent = np.arange(min(shortlist, config.vocab_size))
+        self._frequent = np.arange(config.vocab_size) < shortlist
         self._embedding, self._bias = numpy(model.embedding.weight), numpy(model.bias)
         scale = config.d_model**-0.5
         self._query, self._query_bias = numpy(model.query.weight) * scale, numpy(model.query.bias) * scale
@@ -93,7 +93,9 @@ class CopyEngine:
         """An article's token ids as they are drafted from, and the state before any summary token."""
         keys = numpy(self._model.read(torch.tensor([article])).keys[0])
         ids = np.array(article)
-        shortlist = np.union1d(self._frequent, ids)
+        listed = self._frequent.copy()
+        listed[ids] = True
+        shortlist = listed.nonzero()[0]
         reading = Reading(
             ids,
             keys,
