@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
 
 
+def _folder(init: str | None) -> str | None:
+    """The name of a run whose weights were begun with; what it made may lie in a folder `out` of it."""
+    return None if init is None else Path(init.removesuffix("/out")).name
+
+
 def row_of(record: dict) -> dict:
     """The figures of one run: its best measurement of alpha, and where it began."""
     arguments, recipe, best = record["arguments"], record["recipe"], record["best"]
@@ -32,7 +37,7 @@ def row_of(record: dict) -> dict:
         "loss": recipe["loss"],
         "on_policy": recipe["on_policy"],
         "source": recipe["source"],
-        "init": Path(arguments["init"]).name if arguments["init"] else None,
+        "init": _folder(arguments["init"]),
         "steps": arguments["steps"],
         "batch_size": arguments["batch_size"],
         "examples": record["examples"],
