@@ -6,7 +6,7 @@ PORT ?= 7860
 TARGET ?= mini
 DATA ?= ../shared/data
 STATE ?= state
-STUDY ?= ngram:3,ngram:5,lookup
+STUDY ?= ngram:3,ngram:5,lookup,lstm
 # glibc gives big blocks back to the kernel after every step otherwise; keeping them makes training a third faster.
 MALLOC := MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=268435456
 TRAIN := $(MALLOC) $(BIN)/python -m train

@@ -4,7 +4,7 @@ A draft token should cost a twentieth of a target call. The model's own `step` a
 calls of torch, and weights that the target's call has driven out of the caches, most of them the vocabulary's. So here
 
 - what depends on a single token (its embedding through the first layer) is a row of a table, made once per drafter;
-- the vocabulary is a shortlist: its most frequent tokens and the article's (FR-Spec, Zhao et al. 2025, section 3). Any
+- the vocabulary is a shortlist: its most frequent tokens and the article's (FR-Spec, Zhao et al. 2025). Any
   q is lossless, so this costs acceptance at most: none greedy and less than .01 of sampled beta with ``mini``.
 """
 
