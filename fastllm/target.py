@@ -183,6 +183,13 @@ def choose_dtype(preset: TargetPreset, device: torch.device) -> torch.dtype:
     return dtype
 
 
+def load_model(where: str, dtype: torch.dtype, device: torch.device):
+    """An encoder-decoder by hub name or folder, its layers quick for few rows; errors are ``from_pretrained``'s."""
+    model = AutoModelForSeq2SeqLM.from_pretrained(where, dtype=dtype).to(device)
+    speed_up(model)
+    return model
+
+
 def load_target(name: str, device: str | None = None) -> Target:
     """Load a target by preset, folder or hub name through ``from_pretrained``.
 
@@ -203,7 +210,7 @@ def load_target(name: str, device: str | None = None) -> Target:
         if not config.is_encoder_decoder or getattr(config, "decoder_start_token_id", None) is None:
             raise TargetError(f"{name} is no encoder-decoder (a {config.model_type}); FastLLM needs a T5-class model.")
         tokenizer = AutoTokenizer.from_pretrained(preset.model)
-        model = AutoModelForSeq2SeqLM.from_pretrained(preset.model, dtype=choose_dtype(preset, where)).to(where)
+        model = load_model(preset.model, choose_dtype(preset, where), where)
     except TargetError:
         raise
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -212,5 +219,4 @@ def load_target(name: str, device: str | None = None) -> Target:
             f"The target {name} could not be loaded; check the name, and that its files are there or the hub can be "
             f"reached ({reason})."
         ) from error
-    speed_up(model)
     return Target(preset, model, tokenizer)

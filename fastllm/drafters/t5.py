@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from fastllm.checkpoints import folder_sha256
 from fastllm.drafters.base import DistributionSession, Drafter
 from fastllm.drafters.errors import DrafterError
-from fastllm.linear import speed_up
 from fastllm.sampling import Sampler
 from fastllm.source import Source
-from fastllm.target import CachedDecoder, Target, choose_dtype
+from fastllm.target import CachedDecoder, Target, choose_dtype, load_model
 
 
 class T5Drafter(Drafter):
@@ -53,8 +52,7 @@ class T5Drafter(Drafter):
                 ours, theirs = target.tokenizer.get_vocab(), AutoTokenizer.from_pretrained(where).get_vocab()
                 if ours != theirs:
                     raise DrafterError(f"The T5 drafter {where} has another tokenizer than the target: {again}.")
-            dtype = choose_dtype(target.preset, target.device)
-            model = AutoModelForSeq2SeqLM.from_pretrained(where, dtype=dtype).to(target.device)
+            model = load_model(where, choose_dtype(target.preset, target.device), target.device)
         except DrafterError:
             raise
         except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -63,7 +61,6 @@ class T5Drafter(Drafter):
                 f"The T5 drafter {where} could not be loaded; check the name, and that its files are there or the hub "
                 f"can be reached ({reason})."
             ) from None
-        speed_up(model)
         drafter = cls(model, target.vocab_size, start)
         if Path(where).is_dir():
             drafter.sha256 = folder_sha256(Path(where))

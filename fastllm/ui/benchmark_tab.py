@@ -39,10 +39,8 @@ def build(target: Target, benchmark: dict | None = None) -> None:
     first = show(temperature.value, variant.value)
     words = parts.html(first[0], "bench-words")
     with gr.Row(elem_classes="fl-lab"):
-        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            parts.title("Speedup by draft length")
-            speed = parts.plot(first[1], "bench-speed", elem_classes="fl-plot")
-        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            parts.title("Accepted of the tested at each place in the draft")
-            positions = parts.plot(first[2], "bench-positions", elem_classes="fl-plot")
+        speed = parts.panel("Speedup by draft length", first[1], "bench-speed", scale=1, min_width=320)
+        positions = parts.panel(
+            "Accepted of the tested at each place in the draft", first[2], "bench-positions", scale=1, min_width=320
+        )
     parts.redraw([temperature, variant], show, [words, speed, positions])

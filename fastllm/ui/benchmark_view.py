@@ -9,9 +9,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from fastllm.ui.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, say, styled
+from fastllm.ui.plots import BLUE, GREEN, GREY, OLIVE, ORANGE, PURPLE, RED, say, styled
 
-RED, OLIVE = "#b5485d", "#6f7a3a"
+NOTHING = "Nothing was recorded for this choice."
 FEWEST = 20  # tests that a share is drawn from
 
 
@@ -99,10 +99,10 @@ def speed_figure(found: dict[str, Rows]) -> go.Figure:
             showlegend=False,
             hoverinfo="skip",
         )
-    if not found:
-        return say(styled(figure, "draft length γ", "times as fast as plain"), "Nothing was recorded for this choice.")
-    figure.add_hline(y=1, line={"color": GREY, "width": 1, "dash": "dash"})
     styled(figure, "draft length γ", "times as fast as plain", height=360)
+    if not found:
+        return say(figure, NOTHING)
+    figure.add_hline(y=1, line={"color": GREY, "width": 1, "dash": "dash"})
     figure.update_xaxes(dtick=1)
     return figure.update_yaxes(rangemode="tozero")
 
@@ -128,7 +128,7 @@ def position_figure(found: dict[str, Rows]) -> go.Figure:
         )
     styled(figure, "position in the draft", "accepted of the tested, %", height=360)
     if not found:
-        return say(figure, "Nothing was recorded for this choice.")
+        return say(figure, NOTHING)
     figure.update_xaxes(dtick=1)
     return figure.update_yaxes(range=[0, 105])
 
@@ -136,7 +136,7 @@ def position_figure(found: dict[str, Rows]) -> go.Figure:
 def words(found: dict[str, Rows]) -> str:
     """The fastest drafter in a sentence, and what the theorem's best gamma would have cost."""
     if not found:
-        return "Nothing was recorded for this choice."
+        return NOTHING
     rows = [r for some in found.values() for r in some]
     best = max(rows, key=lambda r: r["measured_speedup"])
     own = [r for r in rows if r["drafter"] == best["drafter"]]

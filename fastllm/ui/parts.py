@@ -38,6 +38,13 @@ def plot(figure: go.Figure, elem_id: str, **settings) -> gr.Plot:
     return gr.Plot(figure, show_label=False, container=False, elem_id=elem_id, **settings)
 
 
+def panel(heading: str, figure: go.Figure, elem_id: str, **column) -> gr.Plot:
+    """A figure with its heading, in a column of its own."""
+    with gr.Column(elem_classes="fl-panel", **column):
+        title(heading)
+        return plot(figure, elem_id, elem_classes="fl-plot")
+
+
 def article(elem_id: str, lines: int, **settings) -> gr.Textbox:
     """The box of the article, which holds our first example."""
     examples = load_examples()

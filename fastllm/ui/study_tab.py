@@ -43,15 +43,17 @@ def build(target: Target, file: Path = studies.FILE) -> None:
 
     first = show(temperatures[-1], gammas[0])
     words = parts.html(first[0], "study-words")
-    with gr.Column(elem_classes="fl-panel"):
-        parts.title("Kinds of the rejections of each drafter")
-        kinds = parts.plot(first[1], "study-kinds", elem_classes="fl-plot")
+    kinds = parts.panel("Kinds of the rejections of each drafter", first[1], "study-kinds")
     with gr.Row(elem_classes="fl-lab"):
-        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            parts.title("How hard each kind is: refused of the tested tokens of that kind")
-            rates = parts.plot(first[2], "study-rates", elem_classes="fl-plot")
-        with gr.Column(scale=1, min_width=320, elem_classes="fl-panel"):
-            parts.title("Refused of the tested at each place in the draft")
-            positions = parts.plot(first[3], "study-positions", elem_classes="fl-plot")
+        rates = parts.panel(
+            "How hard each kind is: refused of the tested tokens of that kind",
+            first[2],
+            "study-rates",
+            scale=1,
+            min_width=320,
+        )
+        positions = parts.panel(
+            "Refused of the tested at each place in the draft", first[3], "study-positions", scale=1, min_width=320
+        )
     missed = parts.html(first[4], "study-missed")
     parts.redraw([temperature, gamma], show, [words, kinds, rates, positions, missed])

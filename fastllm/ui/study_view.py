@@ -9,19 +9,19 @@ import plotly.graph_objects as go
 
 from fastllm.rejections import KINDS
 from fastllm.study import Group, Study
-from fastllm.ui.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, label, styled
+from fastllm.ui.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, label, styled
 from fastllm.ui.render import token_name
 
 # A kind has a colour and a pattern, a drafter a colour and a symbol.
 _KINDS = dict(
     zip(
         KINDS,
-        ((BLUE, ""), (ORANGE, "/"), (GREEN, "x"), (PURPLE, "\\"), ("#b5485d", "."), (GREY, "-")),
+        ((BLUE, ""), (ORANGE, "/"), (GREEN, "x"), (PURPLE, "\\"), (RED, "."), (GREY, "-")),
         strict=True,
     )
 )
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "pentagon")
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#b5485d", GREY)
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 
 RULES = (
     "The kind is that of the token that the target wanted: name/number (a name, or a word with digits), function word "
