@@ -24,7 +24,7 @@ def distribution(logits: torch.Tensor, settings: Sampling) -> torch.Tensor:
     if settings.greedy:
         best = logits.argmax(-1, keepdim=True)
         return torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, best, 1.0)
-    scaled = logits.float() / settings.temperature
+    scaled = logits.float() if settings.temperature == 1 else logits.float() / settings.temperature
     if 0 < settings.top_k < scaled.shape[-1]:
         kth = scaled.topk(settings.top_k, -1).values[..., -1:]
         scaled = scaled.masked_fill(scaled < kth, -torch.inf)
@@ -142,7 +142,8 @@ class Sampler:
             same shape.
         """
         out = logits.clone()
-        out[:, self.vocab_size :] = -torch.inf
+        if self.vocab_size < out.shape[1]:
+            out[:, self.vocab_size :] = -torch.inf
         if self.settings.no_repeat_ngram_size:
             text = list(prefix)
             for i in range(len(out)):
@@ -158,8 +159,9 @@ class Sampler:
 
     def choose(self, logits: torch.Tensor, prefix: Sequence[int]) -> tuple[int, torch.Tensor | None]:
         """A drafter's next token after `prefix` and the q it was drawn from, shape (vocabulary,); None when greedy."""
-        masked = self.masked(logits[None], prefix)[0]
+        if self.vocab_size < len(logits) or self.blocked(prefix):
+            logits = self.masked(logits[None], prefix)[0]
         if self.settings.greedy:
-            return int(masked.numpy().argmax()), None  # a fifth of torch's time
-        q = distribution(masked, self.settings)
+            return int(logits.numpy().argmax()), None  # a fifth of torch's time
+        q = distribution(logits, self.settings)
         return draw(q, self.uniform(1)[0]), q

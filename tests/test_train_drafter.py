@@ -238,7 +238,7 @@ def test_alpha_of_the_target_itself_is_one(tiny):
     alpha = measure_alpha(T5Student(tiny.model), tiny, [example], [example], answers)
     assert alpha.greedy == 1.0
     assert alpha.sampled == pytest.approx(1.0, abs=1e-2)
-    other = measure_alpha(new_student("lstm", tiny, None, None), tiny, [example], [example], answers)
+    other = measure_alpha(new_student("lstm", tiny, None), tiny, [example], [example], answers)
     assert other.mean < 0.5
 
 
@@ -257,6 +257,6 @@ def test_own_texts_end_where_they_end(tiny):
     """On-policy texts keep their end-of-text token and nothing after it, and respect the limit."""
     batch = make_batch([Example(tuple(tiny.open(t).source.article_ids), (3,), (1,)) for t in TEXTS], 1, 0)
     for family in ("lstm", "t5"):
-        rows = new_student(family, tiny, None, 1).sample(batch, 7, eos_id=1, start_id=0)
+        rows = new_student(family, tiny, None, layers=1).sample(batch, 7, eos_id=1, start_id=0)
         assert len(rows) == len(TEXTS)
         assert all(1 <= len(r) <= 7 and 1 not in r[:-1] for r in rows)

@@ -66,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--layers", type=int, default=None, help="of a fresh drafter (t5: taken from the target)")
     parser.add_argument("--max-match", type=int, default=None, help="of a fresh LSTM or CNN; 0: no match feature")
+    parser.add_argument("--d-state", type=int, default=None, help="of a fresh LSTM or CNN: width of its state")
+    parser.add_argument("--article-kernel", type=int, default=None, help="of a fresh LSTM or CNN: tokens a key sees")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch-size", type=int, default=32, help="over all processes")
     parser.add_argument("--lr", type=float, default=None)
@@ -172,7 +174,8 @@ def run(args: argparse.Namespace) -> None:
         answers = teacher.cache(target, sampled, 64, args.cache)
         cached = teacher.cache(target, examples, args.teacher_top_k, args.cache) if _caches(args, recipe) else None
     set_seed(args.seed)
-    student = new_student(args.family, target, args.init, args.layers, args.max_match)
+    sizes = {k: getattr(args, k) for k in ("layers", "max_match", "d_state", "article_kernel")}
+    student = new_student(args.family, target, args.init, **{k: v for k, v in sizes.items() if v is not None})
     lr = args.lr or student.learning_rate
     model, optimizer = accelerator.prepare(student, student.optimizer(lr))
     progress = Progress(**load_progress(args.state))

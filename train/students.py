@@ -150,10 +150,11 @@ def shrunk(target: Target, layers: int) -> T5ForConditionalGeneration:
     return small
 
 
-def new_student(
-    family: str, target: Target, init: Path | None, layers: int | None, max_match: int | None = None
-) -> Student:
+def new_student(family: str, target: Target, init: Path | None, **given: int) -> Student:
     """A student to begin with: the drafter in `init`, or a fresh one of the family's sizes.
+
+    Args:
+        given: sizes of a fresh one that are not the family's: fields of :class:`CopyConfig`, of a T5 only `layers`.
 
     Raises:
         ValueError: no such family, or a folder that holds no drafter of it for this target.
@@ -161,16 +162,14 @@ def new_student(
     if family == "t5":
         if init:
             return T5Student(AutoModelForSeq2SeqLM.from_pretrained(init, dtype=torch.float32))
-        return T5Student(shrunk(target, layers or 2))
+        return T5Student(shrunk(target, given.get("layers", 2)))
     if family not in COPY_MODELS:
         raise ValueError(f"There is no drafter family {family!r} to train: give one of {', '.join(FAMILIES)}.")
     if init:
         kind = {"lstm": LstmDrafter, "cnn": CnnDrafter}[family]
         return CopyStudent(kind.load(init, target.vocab_size).model.train(), family)
     model_class, sizes = COPY_MODELS[family]
-    given = {"layers": layers, "max_match": max_match}
-    changed = {**sizes, **{k: v for k, v in given.items() if v is not None}}
-    return CopyStudent(model_class(CopyConfig(target.vocab_size, **changed)), family)
+    return CopyStudent(model_class(CopyConfig(target.vocab_size, **{**sizes, **given})), family)
 
 
 def prefix_ids(target: Target) -> tuple[int, ...]:

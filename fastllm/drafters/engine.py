@@ -3,7 +3,7 @@
 A draft token should cost a twentieth of a target call. The model's own `step` and `log_probs` cost a seventh: thirty
 calls of torch, and weights that the target's call has driven out of the caches, most of them the vocabulary's. So here
 
-- what depends on a single token (its embedding through the first layer) is a row of a table, made once per drafter;
+- what depends on a single token (its embedding through a first layer) is a row of a table, made once per drafter;
 - the vocabulary is a shortlist: its most frequent tokens and the article's (FR-Spec, Zhao et al. 2025). Any
   q is lossless, so this costs acceptance at most: none greedy and less than .01 of sampled beta with ``mini``.
 """
@@ -17,10 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from fastllm.drafters.copying import SMALLEST, CopyModel
+from fastllm.drafters.copying import SMALLEST, CopyModel, positions
 
 # A unigram tokenizer numbers its pieces by falling probability (Kudo 2018): the first ids are the frequent ones.
-SHORTLIST = 1024
+# A sampled token may be any of them; the most probable one is nearly always the article's or among the first.
+SHORTLIST, SHORTLIST_GREEDY = 1024, 256
 
 Array = np.ndarray
 
@@ -75,37 +76,61 @@ class CopyEngine:
     """A model's weights laid out for one token at a time; shared by all sessions of a drafter."""
 
     @torch.inference_mode()
-    def __init__(self, model: CopyModel, cell: Cell, shortlist: int = SHORTLIST) -> None:
+    def __init__(self, model: CopyModel, cell: Cell) -> None:
         config = model.config
-        self._model, self._cell = model, cell
-        self._vocab, self._d, self._longest = config.vocab_size, config.d_state, config.max_match
-        self._frequent = np.arange(config.vocab_size) < shortlist
+        self._cell, self._vocab, self._longest = cell, config.vocab_size, config.max_match
+        self._d, self._d_state = config.d_model, config.d_state
         self._embedding, self._bias = numpy(model.embedding.weight), numpy(model.bias)
-        scale = config.d_model**-0.5
+        # Article side: a token's own part of its key, then what each place of the convolution's window makes of it.
+        # Columns of a row: (1 + article_kernel) d_model.
+        own, self._near = numpy(model.article_out.weight[:, : self._d]), numpy(model.article_out.weight[:, self._d :])
+        taps = [own, *numpy(model.article.weight).transpose(2, 0, 1)]
+        self._tokens = self._embedding @ np.concatenate(taps).T
+        self._tokens[:, : self._d] += numpy(model.article_out.bias)
+        self._near_bias, self._position = numpy(model.article.bias), numpy(model.position.weight)
+        self._places = np.empty((0, self._d), np.float32)
+        scale = self._d**-0.5
         self._query, self._query_bias = numpy(model.query.weight) * scale, numpy(model.query.bias) * scale
         # The gate reads what the bottleneck reads: one matrix for both, the gate last.
         self._narrow = np.concatenate([numpy(model.bottleneck.weight), numpy(model.gate.weight)])
         self._narrow_bias = np.concatenate([numpy(model.bottleneck.bias), numpy(model.gate.bias)])
         self._match_score, self._match_gate = numpy(model.match_score), numpy(model.match_gate)
 
-    @torch.inference_mode()
-    def read(self, article: Sequence[int]) -> tuple[Reading, EngineState]:
-        """An article's token ids as they are drafted from, and the state before any summary token."""
-        keys = numpy(self._model.read(torch.tensor([article])).keys[0])
+    def read(self, article: Sequence[int], shortlist: int = SHORTLIST) -> tuple[Reading, EngineState]:
+        """An article's token ids as they are drafted from, and the state before any summary token.
+
+        Args:
+            shortlist: how many of the most frequent tokens q can give beside the article's.
+        """
         ids = np.array(article)
-        listed = self._frequent.copy()
+        keys = self._keys(ids)
+        listed = np.zeros(self._vocab, bool)
+        listed[:shortlist] = True
         listed[ids] = True
-        shortlist = listed.nonzero()[0]
-        reading = Reading(
-            ids,
-            keys,
-            shortlist,
-            np.searchsorted(shortlist, ids),
-            np.take(self._embedding, shortlist, 0),
-            self._bias[shortlist],
-        )
-        top = np.zeros(self._d, np.float32)
+        allowed = listed.nonzero()[0]
+        at = np.searchsorted(allowed, ids)
+        reading = Reading(ids, keys, allowed, at, np.take(self._embedding, allowed, 0), self._bias[allowed])
+        top = np.zeros(self._d_state, np.float32)
         return reading, EngineState(self._cell.first(keys.mean(0)), top, np.zeros(len(ids), np.int64))
+
+    def _keys(self, ids: Array) -> Array:
+        """As :meth:`CopyModel.read`, shape (L, d_model)."""
+        d, length = self._d, len(ids)
+        if length > len(self._places):
+            # Rounded up, so that longer articles seldom make it anew.
+            self._places = positions(-(-length // 512) * 512, d).numpy() @ self._position.T
+        rows = np.take(self._tokens, ids, 0)
+        near = np.tile(self._near_bias, (length, 1))
+        reach = (rows.shape[1] // d - 1) // 2
+        for tap in range(2 * reach + 1):
+            # near_j += W_tap e_{j + offset}, for the `n` places j where there is such a token.
+            offset = tap - reach
+            n, here, there = max(0, length - abs(offset)), max(0, -offset), max(0, offset)
+            near[here : here + n] += rows[there : there + n, (1 + tap) * d : (2 + tap) * d]
+        keys = np.tanh(near, out=near) @ self._near.T
+        keys += rows[:, :d]
+        keys += self._places[:length]
+        return keys
 
     def step(self, reading: Reading, state: EngineState, token: int) -> EngineState:
         """The state after one more token."""
@@ -119,7 +144,7 @@ class CopyEngine:
     def log_probs(self, reading: Reading, state: EngineState) -> Array:
         """ln q of the next token, float32, shape (V,): -inf off the shortlist."""
         scores = reading.keys @ (self._query @ state.top + self._query_bias)
-        scores += self._match_score[state.match]
+        scores += self._match_score.take(state.match)
         attention = softmax(scores)
         narrow = self._narrow @ np.concatenate([state.top, attention @ reading.keys]) + self._narrow_bias
         gate = float(sigmoid(narrow[-1] + self._match_gate[state.match.max()]))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fastllm.drafters.copying import CopyConfig, CopyModel, Memory, mean_key
-from fastllm.drafters.engine import Array, Cell, numpy, sigmoid
+from fastllm.drafters.engine import Array, Cell, numpy
 from fastllm.drafters.neural import CopyDrafter
 
 
@@ -43,18 +43,29 @@ class LstmModel(CopyModel):
 
 
 class LstmCell(Cell):
-    """One LSTM step; gates in torch's order: input, forget, cell, output."""
+    """One LSTM step.
+
+    Gates lie in the order input, forget, output, cell (torch: input, forget, cell, output), and the first three have
+    half their weights, so that one tanh serves all four: sigmoid(x) = (1 + tanh(x / 2)) / 2.
+    """
 
     @torch.inference_mode()
     def __init__(self, model: LstmModel) -> None:
-        lstm, layers = model.lstm, range(model.config.layers)
+        lstm, d, layers = model.lstm, model.config.d_state, range(model.config.layers)
         self._begin, self._begin_bias = numpy(model.begin.weight), numpy(model.begin.bias)
-        self._d = model.config.d_state
-        self._recurrent = [numpy(getattr(lstm, f"weight_hh_l{n}")) for n in layers]
-        self._input = [numpy(getattr(lstm, f"weight_ih_l{n}")) for n in layers]
-        self._bias = [numpy(getattr(lstm, f"bias_ih_l{n}") + getattr(lstm, f"bias_hh_l{n}")) for n in layers]
+        self._d = d
+        order = np.r_[0 : 2 * d, 3 * d : 4 * d, 2 * d : 3 * d]
+        halves = np.repeat(np.float32([0.5, 0.5, 0.5, 1]), d)
+
+        def laid(weights: torch.Tensor) -> Array:
+            """Of 4 d rows, in this order and halved."""
+            return (numpy(weights)[order].T * halves).T.copy()
+
+        self._recurrent = [laid(getattr(lstm, f"weight_hh_l{n}")) for n in layers]
+        self._input = [laid(getattr(lstm, f"weight_ih_l{n}")) for n in layers]
+        self._bias = [laid(getattr(lstm, f"bias_ih_l{n}") + getattr(lstm, f"bias_hh_l{n}")) for n in layers]
         # The first layer's input is an embedding: (V, 4 d_state), its part of the gates for every token.
-        self._table = numpy(model.embedding.weight @ lstm.weight_ih_l0.T) + self._bias[0]
+        self._table = numpy(model.embedding.weight) @ self._input[0].T + self._bias[0]
 
     def first(self, mean_key: Array) -> tuple[Array, ...]:
         h, c = np.split(np.tanh(self._begin @ mean_key + self._begin_bias), 2)
@@ -67,10 +78,13 @@ class LstmCell(Cell):
             own = slice(n * d, (n + 1) * d)
             gates = recurrent @ h[own]
             gates += self._input[n] @ new_h[(n - 1) * d : n * d] + self._bias[n] if n else self._table[token]
-            candidate = np.tanh(gates[2 * d : 3 * d])
-            gates = sigmoid(gates)
-            new_c[own] = gates[d : 2 * d] * c[own] + gates[:d] * candidate
-            new_h[own] = gates[3 * d :] * np.tanh(new_c[own])
+            np.tanh(gates, out=gates)
+            open_ = gates[: 3 * d]
+            open_ += 1
+            open_ *= 0.5
+            np.multiply(gates[d : 2 * d], c[own], out=new_c[own])
+            new_c[own] += gates[:d] * gates[3 * d :]
+            np.multiply(gates[2 * d : 3 * d], np.tanh(new_c[own]), out=new_h[own])
         return (new_h, new_c), new_h[-d:]
 
 

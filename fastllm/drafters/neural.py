@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from fastllm.checkpoints import file_sha256
 from fastllm.drafters.base import DistributionSession, Drafter
 from fastllm.drafters.copying import CopyConfig, CopyModel
-from fastllm.drafters.engine import Cell, CopyEngine, EngineState
+from fastllm.drafters.engine import SHORTLIST, SHORTLIST_GREEDY, Cell, CopyEngine, EngineState
 from fastllm.drafters.errors import DrafterError
 from fastllm.sampling import Sampler, common_prefix
 from fastllm.source import Source
@@ -100,7 +100,8 @@ class CopySession(DistributionSession):
     def __init__(self, engine: CopyEngine, source: Source, sampler: Sampler) -> None:
         super().__init__(sampler)
         self._engine = engine
-        self._reading, start = engine.read(source.article_ids)
+        shortlist = SHORTLIST_GREEDY if sampler.settings.greedy else SHORTLIST
+        self._reading, start = engine.read(source.article_ids, shortlist)
         self._tokens: list[int] = []
         self._states: list[EngineState] = [start]
 
