@@ -21,6 +21,8 @@ DISTILLED_lstm := --recipe tvd --steps 80 --alpha-every 40
 DISTILLED_t5 := --recipe kl --steps 100 --alpha-every 50
 # For a trial of the whole chain on little data: TARGET_ARGS='--steps copy_short=2,...' BASELINE_cnn='--steps 2' and so on.
 TARGET_ARGS ?=
+PSEUDO_GREEDY ?= 4000
+PSEUDO_SAMPLED ?= 2500
 RECIPES := seqkd kl rkl js tvd imitkd gkd distillspec
 ALPHA_STEPS := 80
 .DEFAULT_GOAL := help
@@ -64,8 +66,14 @@ lmplz: $(VENV)/.installed ## build KenLM's estimator from its source distributio
 checkpoints: $(VENV)/.installed lmplz ## train everything in checkpoints/ again from local data (DATA=, STATE=); hours
 	$(TRAIN) target --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet --text $(DATA)/news_text.parquet \
 		--state $(STATE)/target --out checkpoints/mini/target $(TARGET_ARGS)
-	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 0/2 --limit 4000 --out $(STATE)/pseudo-greedy.jsonl
-	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 1/2 --limit 2500 --temperature 1 \
+	$(MAKE) manifest
+	$(MAKE) drafters
+
+.PHONY: drafters
+drafters: $(VENV)/.installed lmplz ## train every drafter again, taught by the target in checkpoints/; an hour or two
+	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 0/2 --limit $(PSEUDO_GREEDY) \
+		--out $(STATE)/pseudo-greedy.jsonl
+	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 1/2 --limit $(PSEUDO_SAMPLED) --temperature 1 \
 		--out $(STATE)/pseudo-sampled.jsonl
 	cat $(STATE)/pseudo-greedy.jsonl $(STATE)/pseudo-sampled.jsonl > $(STATE)/pseudo.jsonl
 	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet \
