@@ -15,14 +15,15 @@ DRAFTER := $(TRAIN) drafter --target mini --data $(DATA)/train.parquet --validat
 BASELINE_cnn := --steps 500 --lr 0.004 --alpha-every 125
 BASELINE_lstm := --steps 500 --lr 0.004 --alpha-every 125
 BASELINE_t5 := --steps 124 --alpha-every 60
-# The best recipe of each family in README's table of alpha.
-DISTILLED_cnn := --recipe js --steps 80 --alpha-every 40
-DISTILLED_lstm := --recipe tvd --steps 80 --alpha-every 40
+# A recipe among the best of each family in README's table of alpha, for longer than there.
+DISTILLED_cnn := --recipe js --steps 320 --alpha-every 80
+DISTILLED_lstm := --recipe js --steps 320 --alpha-every 80
 DISTILLED_t5 := --recipe kl --steps 100 --alpha-every 50
 # For a trial of the whole chain on little data: TARGET_ARGS='--steps copy_short=2,...' BASELINE_cnn='--steps 2' and so on.
 TARGET_ARGS ?=
 PSEUDO_GREEDY ?= 4000
 PSEUDO_SAMPLED ?= 2500
+NGRAM_ARGS ?=
 RECIPES := seqkd kl rkl js tvd imitkd gkd distillspec
 ALPHA_STEPS := 80
 .DEFAULT_GOAL := help
@@ -77,9 +78,9 @@ drafters: $(VENV)/.installed lmplz ## train every drafter again, taught by the t
 		--out $(STATE)/pseudo-sampled.jsonl
 	cat $(STATE)/pseudo-greedy.jsonl $(STATE)/pseudo-sampled.jsonl > $(STATE)/pseudo.jsonl
 	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet \
-		--heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-baseline
+		--heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-baseline $(NGRAM_ARGS)
 	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet --pseudo $(STATE)/pseudo.jsonl \
-		--mix-highlights 1 --heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-distilled
+		--mix-highlights 1 --heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-distilled $(NGRAM_ARGS)
 	$(foreach family,cnn lstm t5,$(DRAFTER) --family $(family) --recipe baseline --limit 16000 $(BASELINE_$(family)) \
 		--state $(STATE)/drafters/$(family)-baseline --out checkpoints/mini/$(family)-baseline && \
 	$(DRAFTER) --family $(family) $(DISTILLED_$(family)) --init checkpoints/mini/$(family)-baseline \

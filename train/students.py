@@ -17,8 +17,8 @@ from fastllm.target import Target
 from train.batches import Batch
 
 COPY_MODELS: dict[str, tuple[type[CopyModel], dict[str, int]]] = {
-    "lstm": (LstmModel, {"layers": 1}),
-    "cnn": (CnnModel, {"layers": 2, "kernel": 4}),
+    "lstm": (LstmModel, {"d_state": 128, "layers": 1, "article_kernel": 3}),
+    "cnn": (CnnModel, {"d_state": 96, "layers": 2, "kernel": 4, "article_kernel": 3}),
 }
 FAMILIES = (*COPY_MODELS, "t5")
 
