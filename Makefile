@@ -20,6 +20,7 @@ DISTILLED_cnn := --recipe js --steps 320 --alpha-every 80
 DISTILLED_lstm := --recipe js --steps 320 --alpha-every 80
 DISTILLED_t5 := --recipe kl --steps 100 --alpha-every 50
 # For a trial of the whole chain on little data: TARGET_ARGS='--steps copy_short=2,...' BASELINE_cnn='--steps 2' and so on.
+# NGRAM_ARGS=--discount-fallback there.
 TARGET_ARGS ?=
 PSEUDO_GREEDY ?= 4000
 PSEUDO_SAMPLED ?= 2500

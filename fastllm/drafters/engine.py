@@ -116,9 +116,11 @@ class CopyEngine:
     def _keys(self, ids: Array) -> Array:
         """As :meth:`CopyModel.read`, shape (L, d_model)."""
         d, length = self._d, len(ids)
-        if length > len(self._places):
+        # Sessions share the engine: another may replace its places by fewer while this one reads.
+        places = self._places
+        if length > len(places):
             # Rounded up, so that longer articles seldom make it anew.
-            self._places = positions(-(-length // 512) * 512, d).numpy() @ self._position.T
+            places = self._places = positions(-(-length // 512) * 512, d).numpy() @ self._position.T
         rows = np.take(self._tokens, ids, 0)
         near = np.tile(self._near_bias, (length, 1))
         reach = (rows.shape[1] // d - 1) // 2
@@ -129,7 +131,7 @@ class CopyEngine:
             near[here : here + n] += rows[there : there + n, (1 + tap) * d : (2 + tap) * d]
         keys = np.tanh(near, out=near) @ self._near.T
         keys += rows[:, :d]
-        keys += self._places[:length]
+        keys += places[:length]
         return keys
 
     def step(self, reading: Reading, state: EngineState, token: int) -> EngineState:
