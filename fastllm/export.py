@@ -6,11 +6,14 @@ The page holds no script, no link and no address of any kind: it opens without a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
-from fastllm import sheet
-from fastllm.metrics import measured_speedup, summarise
-from fastllm.rejections import rejections
+from fastllm import places, sheet
+from fastllm.analysis.metrics import summarise
+from fastllm.analysis.rejections import rejections
+from fastllm.analysis.timing import Timing, compare_runs
+from fastllm.rules import lossless
 from fastllm.trace import DraftToken, Emitted, Step, Trace
 from fastllm.visible import visible
 
@@ -49,6 +52,8 @@ def to_html(trace: Trace) -> str:
         ("Target", f"{trace.target} {trace.target_hash[:12]}"),
         ("Drafter", f"{trace.drafter or 'none (plain decoding)'} {trace.drafter_hash[:12]}"),
         ("Draft length γ", trace.gamma),
+        ("Draft length policy", trace.lengths),
+        ("Rule", trace.rule + (f", rollback {trace.rollback:g}" if trace.rollback else "")),
         ("Temperature, top-p, top-k", f"{trace.temperature:g}, {trace.top_p:g}, {trace.top_k or 'off'}"),
         ("Seed", trace.seed),
         ("Repeated n-grams forbidden from", trace.no_repeat_ngram_size or "off"),
@@ -64,10 +69,11 @@ def to_html(trace: Trace) -> str:
         ("Seconds: drafting, target, other", f"{m.seconds_draft:.3f}, {m.seconds_target:.3f}, {m.seconds_other:.3f}"),
     ]
     if (plain := trace.baseline) and plain.steps:
-        speedup = measured_speedup(trace, plain)
-        figures.append(("Measured speedup over plain decoding", "–" if speedup is None else f"{speedup:.2f}×"))
+        figures.append(("Measured speedup over plain decoding (95 %)", _speedup(compare_runs(trace, plain))))
         same = "the same" if plain.tokens == trace.tokens else "another text"
         figures.append(("Plain decoding's text", same if trace.temperature == 0 else "another sample of the same p"))
+    kept = lossless(trace.rule, trace.rollback)
+    lossy = "" if kept else '\n<p class="lossy"><b>Lossy:</b> the text may differ from the target\'s own.</p>'
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     return f"""<!doctype html>
 <html lang="en">
@@ -83,11 +89,11 @@ def to_html(trace: Trace) -> str:
 <main>
 <h1>{_html(title)}</h1>
 <p class="recorded"><b>Recorded, not live.</b> This page shows a run of speculative decoding that FastLLM made{when}.
-It was saved from its trace; nothing here is computed anew.</p>
+It was saved from its trace; nothing here is computed anew.</p>{lossy}
 <section aria-label="Settings and figures"><dl>{_pairs(settings)}</dl><dl>{_pairs(figures)}</dl></section>
 <section aria-labelledby="stream"><h2 id="stream">Draft and summary tokens</h2>
 <ul class="legend" aria-label="Legend">{_legend()}</ul>
-<div class="stream" role="list">{"".join(_step(s, trace.eos_id) for s in trace.steps)}</div></section>
+<div class="stream" role="list">{"".join(_step(s, trace.eos_ids) for s in trace.steps)}</div></section>
 <section aria-labelledby="summary"><h2 id="summary">Summary</h2>{_paragraphs(trace.text) or "<p>(empty)</p>"}</section>
 <section aria-labelledby="rejections"><h2 id="rejections">Rejections</h2>{_rejections(trace)}</section>
 <section aria-labelledby="article"><h2 id="article">Article</h2>
@@ -97,6 +103,12 @@ It was saved from its trace; nothing here is computed anew.</p>
 </body>
 </html>
 """
+
+
+def _speedup(timing: Timing | None) -> str:
+    if timing is None or timing.speedup is None or timing.interval is None:
+        return timing.trouble if timing else "–"
+    return f"{timing.speedup:.2f}× ({timing.interval[0]:.2f} to {timing.interval[1]:.2f})"
 
 
 def _ratio(value: float | None) -> str:
@@ -122,28 +134,28 @@ def _name(text: str, end: bool) -> str:
     return "end of text" if end else f"'{text.strip(' ') or 'space'}'"
 
 
-def _step(step: Step, eos_id: int) -> str:
+def _step(step: Step, eos_ids: Sequence[int]) -> str:
     """One target call: its number, its draft, the target's own token."""
     parts = [f'<span class="n" aria-hidden="true">{step.index + 1}</span>']
     emitted = step.emitted
     for t in step.draft:
-        parts.append(_token(t.text, t.status, _draft_sentence(t, emitted, eos_id), t.id == eos_id))
+        parts.append(_token(t.text, t.status, _draft_sentence(t, emitted, eos_ids), t.id in eos_ids))
     if emitted:
         refused = next((t for t in step.draft if t.status == "rejected"), None)
-        instead = f" in place of {_name(refused.text, refused.id == eos_id)}" if refused else ""
-        sentence = f"{_name(emitted.text, emitted.id == eos_id)}, {emitted.kind}{instead}, p {emitted.p:.3g}"
-        parts.append(_token(emitted.text, emitted.kind, sentence, emitted.id == eos_id))
+        instead = f" in place of {_name(refused.text, refused.id in eos_ids)}" if refused else ""
+        sentence = f"{_name(emitted.text, emitted.id in eos_ids)}, {emitted.kind}{instead}, p {emitted.p:.3g}"
+        parts.append(_token(emitted.text, emitted.kind, sentence, emitted.id in eos_ids))
     return f'<span class="step">{"".join(parts)}</span>'
 
 
-def _draft_sentence(token: DraftToken, emitted: Emitted | None, eos_id: int) -> str:
-    name = _name(token.text, token.id == eos_id)
+def _draft_sentence(token: DraftToken, emitted: Emitted | None, eos_ids: Sequence[int]) -> str:
+    name = _name(token.text, token.id in eos_ids)
     if token.status == "ignored":
         return f"{name}, ignored: it followed a rejected token and was not tested"
     numbers = f"p {token.p:.3g}, q {token.q:.3g}" + ("" if token.u is None else f", u {token.u:.3g}")
     replaced = ""
     if token.status == "rejected" and emitted:
-        replaced = f", replaced by {_name(emitted.text, emitted.id == eos_id)}"
+        replaced = f", replaced by {_name(emitted.text, emitted.id in eos_ids)}"
     return f"{name}, {token.status}{replaced} ({numbers})"
 
 
@@ -161,19 +173,13 @@ def _rejections(trace: Trace) -> str:
     found = rejections(trace)
     if not found:
         return "<p>None: every tested draft token was accepted, or nothing was drafted.</p>"
-    head = "".join(
-        f'<th scope="col">{name}</th>'
-        for name in ("place", "draft position", "draft token", "p", "q", "replaced by", "kind")
-    )
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td>{_html(v)}</td>"
-            for v in (r.position + 1, r.offset + 1, r.token, f"{r.p:.3g}", f"{r.q:.3g}", r.replacement, r.kind)
-        )
-        + "</tr>"
+    titles = ("step", "place in the draft", "place in the summary", "draft token", "p", "q", "replaced by")
+    head = "".join(f'<th scope="col">{name}</th>' for name in (*titles, "kind of the target's token"))
+    lines = [
+        (*places.counted(r.step, r.offset, r.position), r.token, f"{r.p:.3g}", f"{r.q:.3g}", r.replacement, r.kind)
         for r in found
-    )
+    ]
+    rows = "".join("<tr>" + "".join(f"<td>{_html(v)}</td>" for v in line) + "</tr>" for line in lines)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
@@ -191,6 +197,7 @@ h1 {{ font-size: 22px; overflow-wrap: anywhere; }} h2 {{ font-size: 16px; }}
 section {{ background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 4px 16px 12px;
   margin: 0 0 14px; overflow-wrap: anywhere; }}
 .recorded {{ border-left: 4px solid var(--resampled); padding-left: 12px; }}
+.lossy {{ border-left: 4px solid var(--rejected); padding-left: 12px; }}
 .note, dt, .legend {{ color: var(--muted); font-size: 13px; }}
 dl {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)); gap: 8px 16px; margin: 10px 0; }}
 dd {{ margin: 0; font-variant-numeric: tabular-nums; }}
@@ -213,21 +220,21 @@ th {{ color: var(--muted); font-weight: 600; }}
 
 
 CSV_COLUMNS = (
-    "step", "offset", "position", "id", "token", "status", "p", "q", "u", "beta", "replacement", "replacement_p",
+    *places.COLUMNS, "id", "token", "status", "p", "q", "u", "beta", "replacement", "replacement_p",
 )  # fmt: skip
 
 
 def to_csv(trace: Trace) -> str:
     """One row for each draft token, the ignored ones too; safe to open in a spreadsheet (fastllm/sheet.py).
 
-    ``replacement`` is what the target put in a rejected token's place. Empty cells: nothing drawn, or not tested.
+    Places are counted from 1, as the columns say. ``replacement`` is what the target put in a rejected token's place.
+    Empty cells: nothing drawn, or not tested.
     """
     rows = []
     for step in trace.steps:
         for offset, t in enumerate(step.draft):
             new = step.emitted if t.status == "rejected" else None
-            rows.append(
-                (step.index, offset, step.position + offset, t.id, t.text, t.status, t.p, t.q, t.u, t.beta)
-                + ((new.text, new.p) if new else (None, None))
-            )
+            place = places.counted(step.index, offset, step.position + offset)
+            judged = (t.id, t.text, t.status, t.p, t.q, t.u, t.beta)
+            rows.append(place + judged + ((new.text, new.p) if new else (None, None)))
     return sheet.to_csv(CSV_COLUMNS, rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from fastllm.config import Sampling
@@ -24,7 +25,7 @@ def distribution(logits: torch.Tensor, settings: Sampling) -> torch.Tensor:
     if settings.greedy:
         best = logits.argmax(-1, keepdim=True)
         return torch.zeros_like(logits, dtype=torch.float32).scatter_(-1, best, 1.0)
-    scaled = logits.float() if settings.temperature == 1 else logits.float() / settings.temperature
+    scaled = _scaled(logits, settings.temperature)
     if 0 < settings.top_k < scaled.shape[-1]:
         kth = scaled.topk(settings.top_k, -1).values[..., -1:]
         scaled = scaled.masked_fill(scaled < kth, -torch.inf)
@@ -36,6 +37,26 @@ def distribution(logits: torch.Tensor, settings: Sampling) -> torch.Tensor:
         probs = probs.scatter(-1, index, ordered.masked_fill(drop, 0.0))
         probs = probs / probs.sum(-1, keepdim=True)
     return probs
+
+
+# Below it float32 has no reciprocal of a temperature to speak of.
+_COLDEST_IN_FLOAT32 = 1e-30
+
+
+def _scaled(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """(x - max x) / T, which neither overflows nor loses digits however small T is: softmax(x / T) is the same."""
+    if temperature == 1:
+        return logits.float()
+    x = logits.float() if temperature >= _COLDEST_IN_FLOAT32 else logits.double()
+    return ((x - x.amax(-1, keepdim=True)) / temperature).float()
+
+
+def one_hot(ids: Sequence[int], vocabulary: int) -> torch.Tensor:
+    """Rows that are sure of `ids`, shape (len(ids), vocabulary), float32."""
+    # NumPy's zeros are pages that nobody has written to: they cost nothing until they are read.
+    rows = np.zeros((len(ids), vocabulary), np.float32)
+    rows[np.arange(len(ids)), ids] = 1.0
+    return torch.from_numpy(rows)
 
 
 def draw(probs: torch.Tensor, u: float) -> int:
@@ -113,20 +134,35 @@ class Sampler:
     Attributes:
         settings: temperature, top-k, top-p, blocking.
         vocab_size: ids at or above it are columns without a piece (T5 pads its 32,100 pieces to 32,128): forbidden.
-        eos_id, start_id: end-of-text token and decoder start token.
+        eos_ids: tokens that end the text.
+        start_id: what precedes the first token: a T5's decoder start.
+        first_id: the only token that may come first, or None.
     """
 
-    def __init__(self, settings: Sampling, vocab_size: int, eos_id: int, start_id: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        settings: Sampling,
+        vocab_size: int,
+        eos_ids: Sequence[int],
+        start_id: int,
+        seed: int = 0,
+        first_id: int | None = None,
+    ) -> None:
         self.settings = settings
         self.vocab_size = vocab_size
-        self.eos_id = eos_id
-        self.start_id = start_id
+        self.eos_ids = tuple(eos_ids)
+        self.start_id, self.first_id = start_id, first_id
         self._generator = torch.Generator().manual_seed(seed)
+        self._drawn: list[float] = []
         self._blocker = RepeatBlocker(settings.no_repeat_ngram_size, start_id)
 
     def uniform(self, n: int) -> list[float]:
         """`n` uniform draws in [0, 1), in float64."""
-        return torch.rand(n, generator=self._generator, dtype=torch.float64).tolist()
+        # One call of the generator costs 10 us, whether for 1 or for 64 draws, and gives the same ones.
+        while len(self._drawn) < n:
+            self._drawn += torch.rand(64, generator=self._generator, dtype=torch.float64).tolist()
+        drawn, self._drawn = self._drawn[:n], self._drawn[n:]
+        return drawn
 
     def blocked(self, prefix: Sequence[int]) -> list[int]:
         """Tokens that may not follow `prefix` because they would repeat an n-gram."""
@@ -142,26 +178,84 @@ class Sampler:
             same shape.
         """
         out = logits.clone()
-        if self.vocab_size < out.shape[1]:
-            out[:, self.vocab_size :] = -torch.inf
-        if self.settings.no_repeat_ngram_size:
-            text = list(prefix)
-            for i in range(len(out)):
-                if i:
-                    text.append(draft[i - 1])
-                if blocked := self._blocker.blocked(text):
-                    out[i, blocked] = -torch.inf
+        rows = out.numpy()
+        rows[:, self.vocab_size :] = -np.inf
+        for row, blocked in zip(rows, self._blocked_rows(len(out), prefix, draft), strict=True):
+            row[blocked] = -np.inf
+        if self.first_id is not None and not prefix:
+            rows[0] = -np.inf
+            rows[0, self.first_id] = 0.0
         return out
+
+    def _blocked_rows(self, n: int, prefix: Sequence[int], draft: Sequence[int]) -> list[list[int]]:
+        """What may follow neither `prefix` nor `prefix` + `draft[:i]`, i below n, because it would repeat an n-gram."""
+        if not self.settings.no_repeat_ngram_size:
+            return [[]] * n
+        text = [*prefix, *draft]
+        return [list(self._blocker.blocked(text[: len(prefix) + i])) for i in range(n)]
 
     def distribution(self, logits: torch.Tensor, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
         """:func:`distribution` of :meth:`masked`; shapes as there."""
-        return distribution(self.masked(logits, prefix, draft), self.settings)
+        if self.settings.greedy:
+            return one_hot(self.best(logits, prefix, draft), logits.shape[1])
+        if self.first_id is not None and not prefix:
+            return distribution(self.masked(logits, prefix, draft), self.settings)
+        # A copy of all the logits costs as much as their softmax: forbid for its time only.
+        rows = logits.numpy()
+        blocked = self._blocked_rows(len(rows), prefix, draft)
+        padding, kept = rows[:, self.vocab_size :].copy(), [r[b] for r, b in zip(rows, blocked, strict=True)]
+        try:
+            rows[:, self.vocab_size :] = -np.inf
+            for row, ids in zip(rows, blocked, strict=True):
+                row[ids] = -np.inf
+            found = distribution(logits, self.settings)
+        finally:
+            for row, ids, values in zip(rows, blocked, kept, strict=True):
+                row[ids] = values
+            rows[:, self.vocab_size :] = padding
+        return found
+
+    def best(self, logits: torch.Tensor, prefix: Sequence[int], draft: Sequence[int] = ()) -> list[int]:
+        """The most probable token of each row of :meth:`masked` (the first, on a tie), k + 1 ids."""
+        rows = logits.numpy()[:, : self.vocab_size]
+        found = [int(row.argmax()) for row in rows]  # row by row: a fifth of torch's time
+        for i, blocked in enumerate(self._blocked_rows(len(rows), prefix, draft)):
+            if found[i] in blocked:
+                row = rows[i].copy()
+                row[blocked] = -np.inf
+                found[i] = int(row.argmax())
+        if self.first_id is not None and not prefix:
+            found[0] = self.first_id
+        return found
 
     def choose(self, logits: torch.Tensor, prefix: Sequence[int]) -> tuple[int, torch.Tensor | None]:
         """A drafter's next token after `prefix` and the q it was drawn from, shape (vocabulary,); None when greedy."""
-        if self.vocab_size < len(logits) or self.blocked(prefix):
-            logits = self.masked(logits[None], prefix)[0]
         if self.settings.greedy:
-            return int(logits.numpy().argmax()), None  # a fifth of torch's time
+            return self.best(logits[None], prefix)[0], None
+        if self.vocab_size < len(logits) or self.blocked(prefix) or (self.first_id is not None and not prefix):
+            logits = self.masked(logits[None], prefix)[0]
         q = distribution(logits, self.settings)
         return draw(q, self.uniform(1)[0]), q
+
+    def choose_listed(
+        self, logits: torch.Tensor, listed: np.ndarray, prefix: Sequence[int]
+    ) -> tuple[int, torch.Tensor | None]:
+        """:meth:`choose` where every token off a shortlist has the logit -inf, without looking at those.
+
+        Args:
+            logits: shape (S,), of the tokens `listed`.
+            listed: int64, shape (S,), ascending ids; what a forced first token needs is not looked for here.
+
+        Returns:
+            the token's id, and q of the tokens `listed`, shape (S,); None when greedy.
+        """
+        if (blocked := self.blocked(prefix)) or listed[-1] >= self.vocab_size:
+            logits = logits.clone()
+            at = np.searchsorted(listed, blocked)
+            at = at[np.take(listed, at, mode="clip") == blocked]
+            logits.numpy()[at] = -np.inf
+            logits.numpy()[np.searchsorted(listed, self.vocab_size) :] = -np.inf
+        if self.settings.greedy:
+            return int(listed[logits.numpy().argmax()]), None
+        q = distribution(logits, self.settings)
+        return int(listed[draw(q, self.uniform(1)[0])]), q

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
-TRACE_VERSION = 2
+from fastllm.config import MAX_SEED
+
+TRACE_VERSION = 4
 # A run of 1024 tokens with all its candidates stays below it.
 MAX_BYTES = 8_000_000
 MAX_TOKEN_TEXT = 500
@@ -25,6 +27,7 @@ Status = Literal["accepted", "rejected", "ignored"]
 Kind = Literal["resampled", "bonus", "target"]
 Ending = Literal["eos", "length", "stopped", "running"]
 Mode = Literal["speculative", "autoregressive"]
+Stop = Literal["gamma", "limit", "eos", "unsure", "nothing"]
 
 
 class TraceError(ValueError):
@@ -33,12 +36,17 @@ class TraceError(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of the most probable next tokens: ``raw`` before temperature, top-k, top-p and blocking, ``prob`` after."""
+    """One of the most probable next tokens: ``raw`` before temperature, top-k, top-p and blocking, ``prob`` after.
+
+    ``other`` is what the other model gives the same token after all that (the drafter in a list of the target's, and
+    the other way round); None where it gave no distribution there, or an older trace does not say.
+    """
 
     id: int
     text: str
     raw: float
     prob: float
+    other: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,17 @@ class DraftToken:
     Attributes:
         p, q: probability of this token under the target and under the drafter at this position. For an ignored token
             p is given the rejected text before it, which the run did not follow.
-        u: the uniform draw that was compared with min(1, p / q); None where nothing was drawn (greedy, or ignored).
+        u: the uniform draw that was compared with `chance`; None where nothing was drawn: greedy, or ignored (but
+            ``block`` draws one for every token).
         beta: sum over the vocabulary of min(p, q) at this position, the chance that a draft token is accepted here
             (Leviathan et al. 2023, Definition 3.1); None for an ignored token.
         p_top, q_top: the most probable tokens of each model, by raw probability. A drafter without a distribution
             (lookup) has an empty q_top. Rounded to 7 significant digits: they are for inspection.
+        by: who proposed it, where the drafter is made of several; "" is the drafter itself.
+        chance: what it was kept with, to be compared with u; None where it was not tested. Under the token rule
+            min(1, p / q); under ``block`` that of the prefix that ends here, and every token has one.
+        p_rank, q_rank: its place among all tokens by raw probability, from 1; None where the model gave no
+            distribution, or nothing was kept for inspection.
     """
 
     id: int
@@ -64,6 +78,10 @@ class DraftToken:
     beta: float | None = None
     p_top: tuple[Candidate, ...] = ()
     q_top: tuple[Candidate, ...] = ()
+    by: str = ""
+    chance: float | None = None
+    p_rank: int | None = None
+    q_rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +90,7 @@ class Emitted:
 
     ``resampled``: drawn from norm(max(0, p - q)) after a rejection (greedy: the target's argmax). ``bonus``: drawn from
     p after a fully accepted draft. ``target``: drawn from p where nothing was drafted. ``p`` is its probability under
-    the target; ``p_top`` the most probable tokens there.
+    the target; ``p_top`` the most probable tokens there, ``p_rank`` its place among all, from 1.
     """
 
     id: int
@@ -80,6 +98,7 @@ class Emitted:
     kind: Kind
     p: float
     p_top: tuple[Candidate, ...] = ()
+    p_rank: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,10 @@ class Step:
         seconds_draft, seconds_target, seconds_other: drafting, the target's forward pass, everything else that
             decoding needs (distributions, verification, sampling). Collecting what only an inspector needs, and the
             time that the consumer of the stream spends between steps, is in none of them.
+        stop: why the draft ended: it had ``cap`` tokens (gamma), the summary's length limit was near, it ended the
+            text, the drafter was unsure, or it had nothing more to propose.
+        cap: the most tokens that the draft might have.
+        calls: forward passes of the drafter's models.
     """
 
     index: int
@@ -102,6 +125,9 @@ class Step:
     seconds_draft: float
     seconds_target: float
     seconds_other: float
+    stop: Stop = "gamma"
+    cap: int = 0
+    calls: int = 0
 
     @property
     def accepted(self) -> int:
@@ -143,7 +169,9 @@ class Trace:
     """A run: what was asked, with which models, and every step. ``text`` is the finished summary.
 
     ``seconds_encode`` is the encoder's time, once per article. ``versions`` and the hashes say with what it was made,
-    ``made`` says when (ISO 8601, UTC). ``plain`` is None where plain decoding was not run.
+    ``made`` says when (ISO 8601, UTC), ``engine`` who multiplied, and ``to_the_last_bit`` whether p could not depend on
+    the draft around it (fastllm/targets/base.py). ``plain`` is None where plain decoding was not run. ``rule``,
+    ``lengths`` and ``rollback`` are those of the settings; fastllm.rules.lossless says what the rule promises.
     """
 
     mode: Mode
@@ -164,9 +192,14 @@ class Trace:
     target_hash: str = ""
     drafter_hash: str = ""
     versions: dict[str, str] = field(default_factory=dict)
-    eos_id: int = 1
+    eos_ids: tuple[int, ...] = (1,)
+    engine: str = "torch"
+    to_the_last_bit: bool = False
     made: str = ""
     plain: Plain | None = None
+    rule: str = "token"
+    lengths: str = "constant"
+    rollback: float = 0.0
     version: int = TRACE_VERSION
 
     @property
@@ -178,6 +211,13 @@ class Trace:
     def seconds(self) -> float:
         """Wall-clock seconds of the steps, without the encoder."""
         return sum(s.seconds for s in self.steps)
+
+    @property
+    def arithmetic(self) -> str:
+        """Who multiplied, and how exact that makes p, in words for people."""
+        name = {"onnx": "ONNX Runtime", "torch": "torch"}.get(self.engine, self.engine)
+        bits = "to the last bit" if self.to_the_last_bit else "up to rounding"
+        return f"{name}, exact {bits}"
 
     @property
     def baseline(self) -> Trace | None:
@@ -201,7 +241,8 @@ def to_json(trace: Trace, indent: int | None = None) -> str:
 
 
 def from_json(text: str) -> Trace:
-    """Read a trace, trusting nothing in it. Version 1, which had no `plain`, `made` and `eos_id`, is read too.
+    """Read a trace, trusting nothing in it. Versions 1 to 3 are read too: 1 had no `plain`, `made` and `eos_id`,
+    2 one `eos_id`, 3 one rule and drafts of one drafter.
 
     Raises:
         TraceError: too large, not JSON, another version, or a field missing, unknown, of the wrong type or out of
@@ -215,7 +256,11 @@ def from_json(text: str) -> Trace:
         if not isinstance(value, dict):
             raise TraceError("This is not a FastLLM trace: it should be a JSON object.")
         if value.get("version") == 1:
-            value = {"eos_id": 1, "made": "", "plain": None} | value | {"version": TRACE_VERSION}
+            value = {"eos_id": 1, "made": "", "plain": None} | value | {"version": 2}
+        if value.get("version") == 2:
+            value = _from_2(value)
+        if value.get("version") == 3:
+            value = _filled(Trace, value) | {"version": TRACE_VERSION}
         if value.get("version") != TRACE_VERSION:
             raise TraceError(
                 f"This trace has version {_short(value.get('version'))}; this program reads version {TRACE_VERSION}."
@@ -231,6 +276,42 @@ def from_json(text: str) -> Trace:
     return trace
 
 
+def _from_2(value: dict) -> dict:
+    """A trace of version 2 as one of version 3, which has several end-of-text ids and names its engine."""
+    rest = {k: v for k, v in value.items() if k != "eos_id"}
+    return rest | {"eos_ids": [value.get("eos_id")], "engine": "torch", "to_the_last_bit": False, "version": 3}
+
+
+# What version 4 added, by kind: absent in version 3, where the defaults say what was so.
+_SINCE_4: dict[type, tuple[str, ...]] = {
+    Trace: ("rule", "lengths", "rollback"),
+    Step: ("stop", "cap", "calls"),
+    DraftToken: ("by", "chance", "p_rank", "q_rank"),
+    Emitted: ("p_rank",),
+    Candidate: ("other",),
+}
+# Where in an object others lie, and of which kind; what lies elsewhere or is of another kind is left for _decode.
+_INSIDE: dict[type, dict[str, type]] = {
+    Trace: {"steps": Step, "plain": Plain},
+    Plain: {"steps": Step},
+    Step: {"draft": DraftToken, "emitted": Emitted},
+    DraftToken: {"p_top": Candidate, "q_top": Candidate},
+    Emitted: {"p_top": Candidate},
+}
+
+
+def _filled(kind: type, value: Any) -> Any:
+    """An object of version 3 with the fields of version 4 at their defaults; what it has of them stays."""
+    if isinstance(value, list):
+        return [_filled(kind, v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    inside = _INSIDE.get(kind, {})
+    known = {k: _filled(inside[k], v) if k in inside else v for k, v in value.items()}
+    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
+    return {name: defaults[name] for name in _SINCE_4.get(kind, ())} | known
+
+
 def _no_constant(name: str) -> float:
     raise TraceError(f"This trace holds {name}, which is no number.")
 
@@ -242,11 +323,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "top_k": (0, 10**7),
     "top_p": (0, 1),
     "no_repeat_ngram_size": (0, 1000),
-    "seed": (0, 2**63),
+    "seed": (0, MAX_SEED),
     "max_new_tokens": (1, 10**6),
     "seconds_encode": (0, 10**6),
-    "eos_id": (0, 10**7),
+    "rollback": (0, 100),
 }
+MAX_NAME = 500
 
 
 def _check(trace: Trace) -> None:
@@ -255,6 +337,11 @@ def _check(trace: Trace) -> None:
         _check_range(f"trace.{name}", getattr(trace, name), low, high)
     for name in ("tokens", "cut"):
         _check_range(f"trace.article.{name}", getattr(trace.article, name), 0, 10**9)
+    for name in ("rule", "lengths"):
+        if len(getattr(trace, name)) > MAX_NAME:
+            raise TraceError(f"trace.{name} should have at most {MAX_NAME} characters.")
+    for n, token in enumerate(trace.eos_ids):
+        _check_range(f"trace.eos_ids[{n}]", token, 0, 10**7)
     _check_steps("trace.steps", trace.steps)
     if trace.plain:
         _check_steps("trace.plain.steps", trace.plain.steps)
@@ -278,22 +365,28 @@ def _check_steps(path: str, steps: tuple[Step, ...]) -> None:
             raise TraceError(f"{at}.draft should be accepted tokens, then one rejected, then ignored ones.")
         for name in ("seconds_draft", "seconds_target", "seconds_other"):
             _check_range(f"{at}.{name}", getattr(step, name), 0, 10**6)
+        for name in ("cap", "calls"):
+            _check_range(f"{at}.{name}", getattr(step, name), 0, 10**6)
         for j, token in enumerate(step.draft):
             where = f"{at}.draft[{j}]"
             _check_token(where, token.id, token.text)
-            _check_probabilities(where, p=token.p, q=token.q, u=token.u, beta=token.beta)
+            _check_probabilities(where, p=token.p, q=token.q, u=token.u, beta=token.beta, chance=token.chance)
+            for name, rank in (("p_rank", token.p_rank), ("q_rank", token.q_rank)):
+                _check_range(f"{where}.{name}", 1 if rank is None else rank, 1, 10**7)
             for name in ("p_top", "q_top"):
                 _check_candidates(f"{where}.{name}", getattr(token, name))
         if step.emitted:
             _check_token(f"{at}.emitted", step.emitted.id, step.emitted.text)
             _check_probabilities(f"{at}.emitted", p=step.emitted.p)
+            rank = step.emitted.p_rank
+            _check_range(f"{at}.emitted.p_rank", 1 if rank is None else rank, 1, 10**7)
             _check_candidates(f"{at}.emitted.p_top", step.emitted.p_top)
 
 
 def _check_candidates(path: str, candidates: tuple[Candidate, ...]) -> None:
     for n, c in enumerate(candidates):
         _check_token(f"{path}[{n}]", c.id, c.text)
-        _check_probabilities(f"{path}[{n}]", raw=c.raw, prob=c.prob)
+        _check_probabilities(f"{path}[{n}]", raw=c.raw, prob=c.prob, other=c.other)
 
 
 def _check_token(at: str, token: int, text: str) -> None:
@@ -318,7 +411,7 @@ def _check_probabilities(at: str, **values: float | None) -> None:
 def _decode(kind: Any, value: Any, at: str) -> Any:
     """`value` (from JSON) as the annotated type `kind`; errors name the field by its path `at`."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         if not isinstance(value, dict):
             raise TraceError(f"{at} should be an object, not {_short(value)}.")
         hints = _hints(kind)
@@ -344,13 +437,15 @@ def _decode(kind: Any, value: Any, at: str) -> Any:
     # A whole number beyond 10^18 would overflow a float, and none is meant here.
     if kind is float and type(value) in (int, float) and abs(value) < 1e18 and math.isfinite(value):
         return float(value)
+    if kind is bool and isinstance(value, bool):
+        return value
     if kind is int and isinstance(value, int) and not isinstance(value, bool):
         return value
     if kind is str and isinstance(value, str):
         if any("\ud800" <= c <= "\udfff" for c in value):
             raise TraceError(f"{at} holds half a character (a lone surrogate).")
         return value
-    names = {float: "a number", int: "a whole number", str: "a text"}
+    names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
     raise TraceError(f"{at} should be {names[kind]}, not {_short(value)}.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from fastllm.sampling import draw
@@ -20,6 +21,8 @@ class Verdict:
         token, kind: what the target adds after them; None where the accepted draft ended the text.
         p, q: probability of each draft token, k floats each.
         betas: sum over the vocabulary of min(p, q) at each *tested* position, min(accepted + 1, k) floats.
+        chances: what each token that was tested was kept with, to be compared with its u: of the first min(accepted +
+            1, k) tokens, or of all k where the rule judges the draft as a whole.
     """
 
     accepted: int
@@ -28,6 +31,7 @@ class Verdict:
     p: tuple[float, ...]
     q: tuple[float, ...]
     betas: tuple[float, ...]
+    chances: tuple[float, ...] = ()
 
 
 def residual(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
@@ -41,13 +45,34 @@ def residual(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         shape (vocabulary,). Where p - q is nowhere positive, p itself: then p = q up to rounding, and a rejection can
         only come from rounding.
     """
-    rest = (p - q).clamp_min(0.0)
-    total = rest.sum()
-    return rest / total if total > 0 else p
+    return normed((p - q).clamp_min_(0.0), p)
+
+
+def _without(p: torch.Tensor, token: int) -> torch.Tensor:
+    """:func:`residual` where q is one-hot at `token`."""
+    rest = p.clone()
+    rest[token] = 0.0
+    return normed(rest, p)
+
+
+def normed(rest: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    """`rest`, written over, divided by its sum; `p` where that is 0."""
+    total = float(rest.sum())
+    return rest.div_(total) if total > 0 else p
+
+
+def _picked(rows: torch.Tensor, ids: Sequence[int]) -> list[float]:
+    """rows[i, ids[i]]"""
+    return rows.numpy()[np.arange(len(ids)), ids].tolist()
 
 
 def verify(
-    draft: Sequence[int], p: torch.Tensor, q: torch.Tensor | None, u: Sequence[float], eos_id: int | None = None
+    draft: Sequence[int],
+    p: torch.Tensor,
+    q: torch.Tensor | None,
+    u: Sequence[float],
+    eos_ids: Sequence[int] = (),
+    certain: Sequence[int] | None = None,
 ) -> Verdict:
     """Accept each draft token x while u < p(x) / q(x); then resample, or add a bonus token (Leviathan et al. 2023,
     Algorithm 1).
@@ -59,7 +84,42 @@ def verify(
         p: shape (k + 1, vocabulary), what the target would be sampled from at each position.
         q: shape (k, vocabulary), what draft[i] *was* sampled from; None for one-hot rows.
         u: k + 1 uniform draws in [0, 1): one test a token, and the last for the token that the target adds.
-        eos_id: after an accepted one the text has ended, and nothing is added.
+        eos_ids: after an accepted one of them the text has ended, and nothing is added.
+        certain: where each row of p is one-hot, if all are (greedy): the same verdict, without reading the rows.
+
+    Raises:
+        ValueError: shapes or lengths do not fit.
+    """
+    k = len(draft)
+    p_draft, q_draft = probabilities(draft, p, q, u)
+    if k == 0:
+        return Verdict(0, certain[0] if certain else draw(p[0], u[0]), "target", (), (), ())
+    accepted = 0
+    # u < p / q without the division: q(x) > 0, since x was drawn from q.
+    while accepted < k and u[accepted] * q_draft[accepted] < p_draft[accepted]:
+        accepted += 1
+    tested = min(accepted + 1, k)
+    kind: Kind | None
+    if accepted < k:
+        kind = "resampled"
+        if certain:
+            token = certain[accepted]
+        else:
+            at = p[accepted]
+            token = draw(_without(at, draft[accepted]) if q is None else residual(at, q[accepted]), u[k])
+    elif draft[-1] in eos_ids:
+        token, kind = None, None
+    else:
+        token, kind = certain[k] if certain else draw(p[k], u[k]), "bonus"
+    chances = tuple(min(1.0, x / y) for x, y in zip(p_draft[:tested], q_draft[:tested], strict=True))
+    betas = overlaps(p, q, p_draft, tested)
+    return Verdict(accepted, token, kind, tuple(p_draft), tuple(q_draft), betas, chances)
+
+
+def probabilities(
+    draft: Sequence[int], p: torch.Tensor, q: torch.Tensor | None, u: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """p and q of each of the k draft tokens; shapes as of :func:`verify`.
 
     Raises:
         ValueError: shapes or lengths do not fit.
@@ -68,24 +128,12 @@ def verify(
     if p.dim() != 2 or len(p) != k + 1 or len(u) != k + 1 or (q is not None and q.shape != (k, p.shape[1])):
         raise ValueError(f"a draft of {k} needs p of {k + 1} rows, q of {k} rows and {k + 1} draws")
     if k == 0:
-        return Verdict(0, draw(p[0], u[0]), "target", (), (), ())
-    ids = torch.tensor(draft)
-    rows = torch.arange(k)
-    p_draft = p[rows, ids].tolist()
-    q_draft = [1.0] * k if q is None else q[rows, ids].tolist()
-    accepted = 0
-    # u < p / q without the division: q(x) > 0, since x was drawn from q.
-    while accepted < k and u[accepted] * q_draft[accepted] < p_draft[accepted]:
-        accepted += 1
-    tested = min(accepted + 1, k)
-    # min(p, one-hot at x) sums to p(x).
-    betas = p_draft[:tested] if q is None else torch.minimum(p[:tested], q[:tested]).sum(-1).tolist()
-    kind: Kind | None
-    if accepted < k:
-        q_row = q[accepted] if q is not None else torch.zeros_like(p[accepted]).index_fill_(0, ids[accepted], 1.0)
-        token, kind = draw(residual(p[accepted], q_row), u[k]), "resampled"
-    elif draft[-1] == eos_id:
-        token, kind = None, None
-    else:
-        token, kind = draw(p[k], u[k]), "bonus"
-    return Verdict(accepted, token, kind, tuple(p_draft), tuple(q_draft), tuple(betas))
+        return [], []
+    return _picked(p, draft), [1.0] * k if q is None else _picked(q, draft)
+
+
+def overlaps(p: torch.Tensor, q: torch.Tensor | None, p_draft: Sequence[float], tested: int) -> tuple[float, ...]:
+    """sum min(p, q) at the first `tested` positions; min(p, one-hot at x) sums to p(x)."""
+    if q is None or not tested:
+        return tuple(p_draft[:tested])
+    return tuple(torch.minimum(p[:tested], q[:tested]).sum(-1).tolist())

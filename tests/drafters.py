@@ -51,7 +51,7 @@ class ScriptedDrafter(Drafter):
         script = self._script
 
         class Session(DrafterSession):
-            def propose(self, prefix, gamma):
+            def propose(self, prefix, gamma, lengths=None):
                 return Draft(script[len(prefix) : len(prefix) + gamma])
 
         return Session()

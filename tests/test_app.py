@@ -24,8 +24,12 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import DrafterInfo
 from fastllm.trace import MAX_BYTES, from_json, to_json
-from fastllm.ui import handlers, league_tab, limits, models, recordings
+from fastllm.ui import limits, models
 from fastllm.ui.layout import build
+from fastllm.ui.league import tab as league_tab
+from fastllm.ui.targets import Targets
+from fastllm.ui.watch import handlers, recordings
+from fastllm.ui.watch.methods import MENUS
 from tests.test_trace import example
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,6 +61,10 @@ def arguments(article: str, **changes) -> dict:
         "top_p": 1,
         "seed": 0,
         "length": 24,
+        "target": None,
+        "way": "",
+        "rule": "token",
+        "lengths": "constant",
     }
     return values | changes | {"api_name": "/run"}
 
@@ -91,7 +99,8 @@ def test_a_greedy_run_gives_the_targets_own_text(client, tiny, article):
     assert last[TEXT] == tiny.text(ids)
     assert "Finished:" in last[STATUS]
     assert f"all {len(ids)} tokens are the same" in last[COMPARE]
-    assert re.search(r"<b>\d+\.\d\d×</b>", last[COMPARE])
+    assert re.search(r"<b>\d+ target calls</b>, plain decoding needs \d+; τ = \d\.\d\d", last[COMPARE])
+    assert re.search(r"<b>\d+\.\d\d×</b> measured|at most \d+\.\d\d×, which is τ", last[COMPARE])
     message = told(last)
     kept = [s for s in statuses(message) if s not in ("rejected", "ignored")]
     assert len(kept) == len(ids)
@@ -168,9 +177,7 @@ def test_bad_input_gets_one_sentence_and_changes_nothing_else(client, article, c
         assert "value" not in last[kept]
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("gamma", 99), ("temperature", -1), ("length", 100_000), ("seed", -5), ("drafter", "lstm")]
-)
+@pytest.mark.parametrize(("name", "value"), [("gamma", 99), ("temperature", -1), ("length", 100_000), ("seed", -5)])
 def test_a_value_that_no_control_gives_is_refused_by_name(client, article, name, value):
     """A script that sends such a value is told which."""
     with pytest.raises(AppError, match=str(value)):
@@ -210,7 +217,7 @@ def test_stop_ends_a_run_after_its_burst_and_keeps_what_was_computed(tiny, artic
 
     async def drive() -> list[tuple]:
         shown = []
-        async for frame in handlers.make_run(tiny)(*values.values(), live):
+        async for frame in handlers.make_run(Targets(tiny))(*values.values(), live):
             shown.append(frame)
             if len(told(frame).get("steps", [])) and not live.stop:
                 handlers.stop(live)
@@ -302,7 +309,7 @@ def test_a_closed_run_leaves_the_model_free(tiny, article):
     values.pop("api_name")
 
     async def leave() -> None:
-        run = handlers.make_run(tiny)(*values.values(), handlers.Live())
+        run = handlers.make_run(Targets(tiny))(*values.values(), handlers.Live())
         for _ in range(2):
             await anext(run)
         await run.aclose()
@@ -317,7 +324,9 @@ def last_frame(tiny, live: handlers.Live | None = None, **values) -> tuple:
     values.pop("api_name", None)
 
     async def drive() -> tuple:
-        return [frame async for frame in handlers.make_run(tiny)(*values.values(), live or handlers.Live())][-1]
+        return [frame async for frame in handlers.make_run(Targets(tiny))(*values.values(), live or handlers.Live())][
+            -1
+        ]
 
     return asyncio.run(drive())
 
@@ -391,7 +400,9 @@ def test_only_the_run_is_offered_as_an_api(client):
     info = client.view_api(return_format="dict", print_info=False)
     assert list(info["named_endpoints"]) == ["/run", "/league", "/lab", "/lab_article"]
     names = [p["parameter_name"] for p in info["named_endpoints"]["/run"]["parameters"]]
-    assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length"]
+    assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length", "target"] + [
+        menu.key for menu in MENUS
+    ]
 
 
 def test_the_session_holds_nothing_that_was_pasted():
@@ -401,7 +412,7 @@ def test_the_session_holds_nothing_that_was_pasted():
 
 def test_the_word_count_tells_how_much_is_read(tiny, article):
     """A short article is read whole; of a long one the count is the session's own."""
-    count = handlers.make_count(tiny)
+    count = handlers.make_count(Targets(tiny))
     assert "reads all of it" in count(article[:100])
     long = (article + " ") * 20
     first, rest = re.search(r"reads the first (\d+), .*; ([\d,]+) are not", plain(count(long))).groups()
@@ -433,16 +444,16 @@ def test_the_switch_goes_to_the_same_drafter_taught_the_other_way():
     assert switch.switched("ngram@baseline", "distilled") == "ngram@distilled"
     assert switch.switched("lstm@baseline", "distilled") == "lstm@baseline"
     assert switch.switched("lookup", "baseline") == "lookup"
-    assert switch.of_drafter("ngram@baseline") == gr.update(value="baseline", interactive=True)
-    assert switch.of_drafter("lstm@baseline") == gr.update(value="baseline", interactive=False)
-    assert switch.of_drafter("lookup") == gr.update(value=None, interactive=False)
+    assert switch.of_drafter("ngram@baseline") == gr.update(value="baseline", visible=True)
+    assert switch.of_drafter("lstm@baseline") == gr.update(value="baseline", visible=False)
+    assert switch.of_drafter("lookup") == gr.update(value=None, visible=False)
 
 
 def league(target, *asked, live=None) -> list[tuple]:
     """All frames of a league."""
 
     async def frames():
-        return [frame async for frame in league_tab.make_league(target)(*asked, live or handlers.Live())]
+        return [frame async for frame in league_tab.make_league(Targets(target))(*asked, None, live or handlers.Live())]
 
     return asyncio.run(frames())
 
@@ -495,18 +506,18 @@ def test_the_command_line_takes_its_defaults_from_the_environment(monkeypatch):
     """TARGET and PORT as `make demo` sets them; on a Space the page listens on every address."""
     for name in ("TARGET", "PORT", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
-    assert vars(app.parse([])) == {"target": "mini", "port": 7860, "host": "127.0.0.1"}
+    assert vars(app.parse([])) == {"target": "mini", "engine": None, "port": 7860, "host": "127.0.0.1"}
     monkeypatch.setenv("TARGET", "t5-base")
     monkeypatch.setenv("PORT", "8123")
     monkeypatch.setenv("SPACE_ID", "a/b")
-    assert vars(app.parse([])) == {"target": "t5-base", "port": 8123, "host": "0.0.0.0"}
+    assert vars(app.parse([])) == {"target": "t5-base", "engine": None, "port": 8123, "host": "0.0.0.0"}
     assert app.parse(["--target", "x", "--port", "1"]).target == "x"
 
 
 def test_a_target_that_cannot_be_loaded_ends_in_one_sentence(tmp_path):
     """Exit status 2, one line on standard error, no traceback."""
     done = subprocess.run(
-        [sys.executable, ROOT / "app.py", "--target", "no such target"],
+        [sys.executable, ROOT / "app.py", "--target", "no such target", "--port", "7860"],
         capture_output=True,
         text=True,
         cwd=tmp_path,

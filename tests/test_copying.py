@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fastllm.config import Sampling
+from fastllm.drafters.base import DistributionSession
 from fastllm.drafters.cnn import CnnDrafter, CnnModel
 from fastllm.drafters.copying import PAST_END, CopyConfig, next_match
 from fastllm.drafters.errors import DrafterError
@@ -136,7 +137,7 @@ def test_gradients_reach_every_weight(family):
 
 def opened(family: str, model):
     source = Source((5, 6, 7, 8, 5, 6, 9), (2, 5, 6, 7, 8, 5, 6, 9, 1))
-    sampler = Sampler(Sampling(1.0), V, eos_id=1, start_id=0, seed=3)
+    sampler = Sampler(Sampling(1.0), V, eos_ids=(1,), start_id=0, seed=3)
     return CLASSES[family][1](model).open(source, sampler)
 
 
@@ -212,3 +213,19 @@ def test_a_drafter_of_the_other_family_is_refused(tmp_path):
     save_model(model_of("lstm"), "lstm", tmp_path)
     with pytest.raises(DrafterError, match="holds no CNN"):
         CnnDrafter.load(tmp_path, V)
+
+
+@pytest.mark.parametrize("settings", [Sampling(0.0, no_repeat_ngram_size=2), Sampling(1.0), Sampling(0.7, 5, 0.9)])
+@pytest.mark.parametrize("family", SIZES)
+def test_drafting_within_the_shortlist_is_the_general_loop(family, settings):
+    """The same tokens, logits and q from the same seed as :class:`DistributionSession`, prefixes growing and cut."""
+    drafter = CLASSES[family][1](model_of(family))
+    one, other = (
+        drafter.open(Source(tuple(ARTICLES[0].tolist()), ()), Sampler(settings, V, (1,), 0, seed=5)) for _ in range(2)
+    )
+    for prefix, gamma in (([], 4), ([3, 7], 6), ([3], 1), ([3, 7, 3], 3), ([], 0)):
+        found, wanted = one.propose(prefix, gamma), DistributionSession.propose(other, prefix, gamma)
+        assert (found.ids, found.calls) == (wanted.ids, wanted.calls)
+        for mine, theirs in ((found.q, wanted.q), (found.logits, wanted.logits)):
+            assert (mine is None) == (theirs is None)
+            assert mine is None or torch.allclose(mine, theirs, atol=1e-6)

@@ -30,7 +30,7 @@ def drafter_named(name: str, target, article: str):
         "empty": lambda: ScriptedDrafter(target.vocab_size, ()),
         "lstm": lambda: LstmDrafter(copying(LstmModel, target.vocab_size)),
         "cnn": lambda: CnnDrafter(copying(CnnModel, target.vocab_size, layers=2, kernel=3)),
-        "t5": lambda: T5Drafter(target.model, target.vocab_size, target.start_id),
+        "t5": lambda: T5Drafter(target.engine, target.vocab_size),
     }[name]()
 
 
@@ -77,7 +77,7 @@ def test_plain_decoding_equals_generate(tiny, blocked):
 @pytest.mark.parametrize("name", ["always", "sometimes", "never", "lookup", "lstm", "cnn", "t5"])
 def test_sampling_emits_the_target_distribution(tiny, name):
     """The first token over many seeds is distributed as the target's p (G-test), whatever the drafter."""
-    sampling, session = Sampling(1.0, top_k=6), tiny.open(ARTICLE)
+    sampling, session = Sampling(4.0, top_k=6), tiny.open(ARTICLE)
     p = tiny.sampler(Settings(sampling=sampling)).distribution(session.score([]), [])[0]
     drafter, counts = drafter_named(name, tiny, ARTICLE), torch.zeros(len(p))
     for seed in range(400):
@@ -118,7 +118,7 @@ def end_after(target, monkeypatch, text: tuple[int, ...]):
             rows[i, script[min(len(prefix) + i, len(script) - 1)]] = 9.0
         return rows
 
-    monkeypatch.setattr("fastllm.target.TargetSession.score", score)
+    monkeypatch.setattr("fastllm.targets.base.TargetSession.score", score)
     return script
 
 

@@ -13,7 +13,8 @@ from fastllm.checkpoints import write_manifest
 from fastllm.config import CHECKPOINTS, PRESETS
 from fastllm.drafters import available, load_drafter
 from fastllm.drafters.errors import DrafterError
-from fastllm.target import Target, load_target
+from fastllm.targets.base import Target
+from fastllm.targets.load import load_target
 
 SOURCE = CHECKPOINTS / "mini" / "ngram-baseline"
 
@@ -26,7 +27,7 @@ def mini() -> Target:
 
 def with_drafters(target: Target, folder: Path | None) -> Target:
     """The same model, its drafters looked for in another folder."""
-    return Target(replace(target.preset, drafters=str(folder) if folder else None), target.model, target.tokenizer)
+    return target.with_preset(replace(target.preset, drafters=str(folder) if folder else None))
 
 
 def test_every_listed_drafter_loads_and_fits(mini):

@@ -10,9 +10,14 @@ from html.parser import HTMLParser
 
 import pytest
 
+from fastllm.analysis.rejections import rejections
+from fastllm.analysis.rejections import to_csv as rejections_csv
+from fastllm.analysis.whatif import places
 from fastllm.export import CSV_COLUMNS, to_csv, to_html
+from fastllm.places import COLUMNS
 from fastllm.trace import from_json, to_json
 from fastllm.ui.theme import STATUSES
+from fastllm.ui.whatif.view import place_name
 from tests.traces import trace_of
 
 HOSTILE = (
@@ -117,10 +122,10 @@ def test_a_run_without_draft_or_rejection_says_so():
 
 def test_plain_decoding_is_compared_where_it_was_recorded():
     """Speedup from the recorded times, and whether a greedy text was the same."""
-    trace = trace_of(([" a", " b"], " c"), temperature=0.0)
-    plain = trace_of(([], " a"), ([], " b"), ([], " c"), mode="autoregressive", temperature=0.0)
+    trace = trace_of(*[([" a", " b"], " c")] * 4, temperature=0.0)
+    plain = trace_of(*[([], " a"), ([], " b"), ([], " c")] * 4, mode="autoregressive", temperature=0.0)
     text = "".join(Tags(to_html(trace.compared_with(plain))).text)
-    assert "3.00×" in text
+    assert "3.00× (3.00 to 3.00)" in text
     assert "Plain decoding's textthe same" in text
     other = trace_of(([], " a"), ([], " x"), mode="autoregressive", temperature=0.0)
     assert "Plain decoding's textanother text" in "".join(Tags(to_html(trace.compared_with(other))).text)
@@ -137,6 +142,19 @@ def test_the_csv_has_a_row_for_each_draft_token():
         (" c", "ignored", "", ""),
     ]
     assert float(rows[1]["p"]) == 0.1
+    assert [tuple(int(r[c]) for c in COLUMNS) for r in rows] == [(1, 1, 1), (1, 2, 2), (1, 3, 3)]
+
+
+def test_a_token_has_the_same_place_wherever_it_is_named():
+    """Step, place in the draft, place in the summary: in the page's export, both CSV files and What if, from 1."""
+    trace = trace_of(([" x"], " y"), ([" a", "~ b", ".~ c"], " d"))
+    cells = "".join(f"<td>{n}</td>" for n in (2, 2, 4))
+    assert f"<tr>{cells}<td> b</td>" in to_html(trace)
+    row = next(r for r in csv.DictReader(io.StringIO(to_csv(trace))) if r["status"] == "rejected")
+    refused = next(csv.DictReader(io.StringIO(rejections_csv(rejections(trace)))))
+    assert [int(r[c]) for r in (row, refused) for c in COLUMNS] == [2, 2, 4] * 2
+    place = next(p for p in places(trace) if p.status == "rejected")
+    assert place_name(place).endswith("step 2, place 2 in the draft, place 4 in the summary")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])

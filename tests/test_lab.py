@@ -6,11 +6,8 @@ import pytest
 import torch
 from scipy.stats import chi2, kstest, power_divergence
 
-from fastllm.config import Sampling, Settings
-from fastllm.decode import autoregressive, speculative
-from fastllm.drafters.lookup import LookupDrafter
-from fastllm.lab import (
-    FAULTS,
+from fastllm.analysis.faults import FAULTS
+from fastllm.analysis.lab import (
     LEVEL,
     Chain,
     Tally,
@@ -25,6 +22,9 @@ from fastllm.lab import (
     sample_speculative,
     tallies,
 )
+from fastllm.config import Sampling, Settings
+from fastllm.decode import autoregressive, speculative
+from fastllm.drafters.lookup import LookupDrafter
 from tests.drafters import TargetAsDrafter
 
 P = (40, 25, 15, 12, 5, 3)
@@ -39,22 +39,23 @@ def last(chain: Chain, gamma: int, length: int, samples: int, seed: int = 0, fau
 @pytest.mark.parametrize(("gamma", "length"), [(1, 1), (3, 2)])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_only_the_right_rule_passes(fault, gamma, length):
-    """1,500 samples: no difference with the rule as it is; a difference with each fault, against p itself too."""
+    """1,500 samples: no difference with a rule as it is; a difference with each fault that shows with so few tokens,
+    against p itself too. Of one token, all ways to judge a block are the token rule."""
     chain = fixed_chain(P, Q)
     tally = last(chain, gamma, length, 1500, fault=fault)
-    right = fault == "none"
+    right = FAULTS[fault].right or length < FAULTS[fault].least
     assert compare(tally).differs != right
     assert fit(tally.speculative, exact(chain, length, 0.0)).differs != right
     assert not fit(tally.plain, exact(chain, length, 0.0)).differs
 
 
 def test_p_values_of_the_right_rule_are_uniform():
-    """Over 100 seeds, both tests reject a level x in a share x of the cases (Kolmogorov-Smirnov).
+    """Over 60 seeds, both tests reject a level x in a share x of the cases (Kolmogorov-Smirnov).
 
     Seeds from 1,000 on: there 700 were tried once, with KS p-values of 0.58 and 0.40.
     """
     chain = fixed_chain(P, Q)
-    runs = [last(chain, 2, 1, 200, seed) for seed in range(1000, 1100)]
+    runs = [last(chain, 2, 1, 200, seed) for seed in range(1000, 1060)]
     truth = exact(chain, 1, 0.0)
     assert kstest([compare(t).p_value for t in runs], "uniform").pvalue > 0.01
     assert kstest([fit(t.speculative, truth).p_value for t in runs], "uniform").pvalue > 0.01
@@ -104,7 +105,7 @@ def test_a_deterministic_drafter_is_one_hot_and_an_empty_draft_is_a_plain_step(t
     chain = model_chain(tiny.open(article), LookupDrafter(tiny.vocab_size), settings)
     q = chain.drafter(())
     assert sorted(q.tolist())[-2:] == [0.0, 1.0]
-    nothing = Chain(chain.target, lambda _: None, tiny.eos_id)
+    nothing = Chain(chain.target, lambda _: None, tiny.eos_ids)
     assert len(sample_speculative(nothing, 2, 2, Uniforms(0))) >= 1
     assert not compare(last(nothing, 2, 2, 200)).differs
 
@@ -118,7 +119,7 @@ def test_temperature_zero_is_refused_with_a_reason(tiny, article):
 def test_a_text_ends_at_its_end_token():
     """Nothing follows an end-of-text token, drafted or drawn, by either sampler."""
     row = torch.tensor([0.5, 0.3, 0.2])
-    chain = Chain(lambda _: row, lambda _: row.flip(0), eos_id=0)
+    chain = Chain(lambda _: row, lambda _: row.flip(0), eos_ids=(0,))
     tally = last(chain, 3, 3, 400)
     for text in {*tally.speculative, *tally.plain}:
         assert 0 not in text[:-1]

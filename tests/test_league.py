@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
+from fastllm.analysis.league import Along, along
+from fastllm.analysis.metrics import summarise
+from fastllm.analysis.timing import BUSY, compare_runs
 from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive
+from fastllm.drafters import DrafterInfo
 from fastllm.drafters.lookup import LookupDrafter
-from fastllm.league import along
+from fastllm.ui.league.view import Row, table_html
 from tests.conftest import ARTICLE
 from tests.drafters import ScriptedDrafter, TargetAsDrafter
+from tests.traces import trace_of
 
 
 def text_of(target, settings) -> list[int]:
@@ -54,3 +62,23 @@ def test_an_empty_text_is_told(tiny):
     """Nothing to draft along."""
     with pytest.raises(ValueError, match="said nothing"):
         along(tiny.open(ARTICLE), LookupDrafter(tiny.vocab_size), Settings(), [])
+
+
+def league_row(title: str, kept: int, plain_ms: float) -> Row:
+    """Ten calls of 9.4 ms that keep `kept` draft tokens each, beside plain calls of `plain_ms`."""
+    trace = trace_of(*[([" a"] * kept + ["~ b"], " c")] * 10, temperature=0.0)
+    plain = trace_of(*[([], " a")] * 10 * (kept + 1), temperature=0.0)
+    slow = [replace(s, seconds_draft=0.0, seconds_target=plain_ms / 1e3, seconds_other=0.0) for s in plain.steps]
+    info = DrafterInfo(title.lower(), title.lower(), title, 1000, "distilled")
+    along = Along(title, (1.0,), (" a",), 0.001)
+    return Row(info, along, summarise(trace), compare_runs(trace, replace(plain, steps=tuple(slow))))
+
+
+def test_the_table_is_in_the_order_of_tau_and_shows_no_impossible_speedup():
+    """A drafter timed on a busy machine keeps its place: its calls are exact, and its speedup is no number."""
+    rows = [league_row("Unigram", 0, 9.4), league_row("LSTM", 3, 0.9), league_row("CNN", 2, 40.0)]
+    html = table_html(rows, 4)
+    assert re.findall(r'<th scope="row">(.*?)</th>', html) == ["LSTM", "CNN", "Unigram"]
+    assert html.count(BUSY) == 1
+    assert "12.77×" not in html
+    assert "1.00× <small>1.00 to 1.00</small>" in html

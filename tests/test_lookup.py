@@ -11,7 +11,7 @@ ARTICLE = (10, 11, 12, 13, 20, 12, 13, 14, 30, 31)
 
 
 def session(blocked: int = 0):
-    sampler = Sampler(Sampling(no_repeat_ngram_size=blocked), vocab_size=64, eos_id=1, start_id=0)
+    sampler = Sampler(Sampling(no_repeat_ngram_size=blocked), vocab_size=64, eos_ids=(1,), start_id=0)
     return LookupDrafter(64).open(Source(ARTICLE, (5, *ARTICLE, 1)), sampler)
 
 

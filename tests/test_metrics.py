@@ -6,17 +6,24 @@ import dataclasses
 
 import pytest
 
-from fastllm.metrics import (
+from fastllm.analysis.metrics import (
     acceptance_by_position,
-    cost_coefficient,
+    draft_shares,
     expected_tau,
-    measured_speedup,
+    mean_expected_tau,
+    predicted_by_drafts,
     predicted_speedup,
     running,
     summarise,
+    wilson,
 )
-from fastllm.trace import Emitted, Step
+from fastllm.analysis.rejections import rejections
+from fastllm.config import Sampling, Settings
+from fastllm.decode import run
+from fastllm.trace import Emitted, Step, from_json, to_json
+from tests.drafters import TargetAsDrafter
 from tests.test_trace import example
+from tests.traces import block_trace
 
 
 def plain():
@@ -84,8 +91,80 @@ def test_impossible_arguments_are_refused():
         predicted_speedup(1.2, 4, 0.1)
 
 
-def test_cost_and_speedup_by_hand():
-    """c = (2 ms / 4 tokens) / 10 ms; speedup = (33 ms / 3 tokens) / (16.5 ms / 3 tokens) = 2."""
-    assert cost_coefficient(example(), plain()) == pytest.approx(0.05)
-    assert measured_speedup(example(), plain()) == pytest.approx(2.0)
-    assert cost_coefficient(plain(), plain()) is None
+def test_drafts_of_several_lengths_are_averaged_by_equation_1():
+    """Half of the calls draft 4, half nothing: the mean of Equation 1 at 4 and at 0, not Equation 1 at 2."""
+    shares = [0.5] * 4
+    assert mean_expected_tau(0.8, shares) == pytest.approx((expected_tau(0.8, 4) + 1) / 2)
+    assert mean_expected_tau(0.8, [1.0] * 5) == pytest.approx(expected_tau(0.8, 5))
+    assert mean_expected_tau(0.8, []) == 1.0
+    assert draft_shares(acceptance_by_position([example()]), 2) == [1.0, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("c", [0.0, 0.05, 0.5])
+def test_the_prediction_is_theorem_3_8_with_what_was_drafted(c):
+    """Full drafts give the theorem itself; short ones cost and bring what they hold."""
+    assert predicted_by_drafts(0.8, [1.0] * 5, c, 6.0) == pytest.approx(predicted_speedup(0.8, 5, c))
+    half = predicted_by_drafts(0.8, [0.5] * 4, c, 6.0)
+    assert half == pytest.approx((expected_tau(0.8, 4) + 1) / 2 / (2 * c + 1))
+
+
+@pytest.mark.parametrize(
+    ("alpha", "shares", "tau"), [(0.809, [0.6] * 6, 2.47), (0.95, [1.0] * 8, 6.5), (1.0, [1.0], 1.9)]
+)
+def test_no_prediction_exceeds_tau(alpha, shares, tau):
+    """Where acceptance clusters, the average over independent tokens promises more than a call yielded."""
+    assert mean_expected_tau(alpha, shares) > tau
+    assert predicted_by_drafts(alpha, shares, 0.0, tau) == tau
+    assert predicted_by_drafts(alpha, shares, 0.01, tau) < tau
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"), [(1, 1, 0.207, 1.0), (0, 10, 0.0, 0.278), (8, 10, 0.490, 0.943)]
+)
+def test_wilsons_interval_by_the_books(successes, n, low, high):
+    """1 of 1 proves little; the values are those of Wilson's formula at z = 1.96."""
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-4)
+
+
+@pytest.mark.parametrize("pair", [(0, 0), (2, 1), (-1, 3)])
+def test_a_share_of_nothing_has_no_interval(pair):
+    """No trial, or more successes than trials."""
+    with pytest.raises(ValueError, match="a share needs"):
+        wilson(*pair)
+
+
+def test_block_verification_is_counted_as_the_token_rule_is():
+    """u and chance of all eight tokens, beta of six: tested are the kept and the first refused; beta is averaged over
+    these, whatever was drawn for the tokens that fell with them."""
+    trace = block_trace()
+    assert from_json(to_json(trace)) == trace
+    m = summarise(trace)
+    assert (m.drafted, m.tested, m.accepted, m.tokens, m.target_calls) == (8, 6, 4, 7, 3)
+    assert m.mean_beta == pytest.approx((0.6 + 0.8 + 0.4 + 0.5 + 0.9 + 0.3) / 6)
+    assert m.accepted_tested == pytest.approx(4 / 6)
+    assert m.accepted_drafted == pytest.approx(4 / 8)
+    assert m.tau == pytest.approx(7 / 3)
+    rows = [(r.position, r.drafted, r.tested, r.accepted) for r in acceptance_by_position([trace])]
+    assert rows == [(1, 3, 3, 2), (2, 3, 2, 2), (3, 1, 1, 0), (4, 1, 0, 0)]
+
+
+def test_what_the_decoder_writes_under_block_is_counted_so(tiny, article):
+    """Real runs: a u and a chance a token, a beta for accepted + 1; the last kept token passed and none after it."""
+    ignored = 0
+    for seed in range(4):
+        settings = Settings(4, Sampling(4.0), seed, 24, rule="block")
+        trace = run(tiny, TargetAsDrafter(tiny, article, noise=2.0), article, settings)
+        for step in trace.steps:
+            tested = min(step.accepted + 1, len(step.draft))
+            assert all(t.u is not None and t.chance is not None for t in step.draft)
+            assert [t.beta is not None for t in step.draft] == [i < tested for i in range(len(step.draft))]
+            assert all(t.u >= t.chance for t in step.draft[step.accepted :])
+            if step.accepted:
+                kept = step.draft[step.accepted - 1]
+                assert kept.u < kept.chance
+            ignored += len(step.draft) - tested
+        m = summarise(trace)
+        assert m.tested == sum(t.beta is not None for s in trace.steps for t in s.draft)
+        assert sum(r.tested for r in acceptance_by_position([trace])) == m.tested
+        assert len(rejections(trace)) == m.tested - m.accepted
+    assert ignored

@@ -18,9 +18,10 @@ from fastllm.drafters.errors import DrafterError
 from fastllm.drafters.ngram import FORMAT, NgramDrafter, decode_log10, encode_log10
 from fastllm.sampling import Sampler, distribution
 from fastllm.source import Source
-from train import lmplz, ngram
+from train import lmplz
 from train.__main__ import main as train_main
-from train.arpa import pack, read_arpa, save
+from train.arpa import pack, read_arpa, save, without_mark
+from train.steps import ngram
 
 DATA = Path(__file__).parent / "data"  # how these files were made: README.md there
 V, EOS = 64, 1
@@ -75,7 +76,7 @@ def kenlm_vector(model: kenlm.Model, prefix: list[int]) -> np.ndarray:
 
 
 def session(drafter: NgramDrafter, sampling: Sampling | None = None, seed: int = 0):
-    return drafter.open(Source((), ()), Sampler(sampling or Sampling(), V, EOS, 0, seed))
+    return drafter.open(Source((), ()), Sampler(sampling or Sampling(), V, (EOS,), 0, seed))
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -389,12 +390,12 @@ def test_step_estimates_unigram_without_lmplz(tmp_path, monkeypatch):
     assert train_main([*args, "--pseudo-copies", "2"]) == 0
     drafter = NgramDrafter.load(tmp_path / "out" / "ngram-1.safetensors", V)
     assert drafter.kind == "distilled"
-    wanted = ngram.unigram_log10([[5, 6], [5, 7]] * 2, V) * math.log(10)
+    wanted = ngram.unigram_log10([[5, 6], [5, 7, V]] * 2, V) * math.log(10)  # V marks a cut text
     np.testing.assert_allclose(drafter.log_probs([]), wanted, atol=1e-5)
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     assert record["kind"] == "distilled"
     assert record["text"] == [{"text": "pseudo-summaries", "rows": 2, "copies": 2, "cut": 1}]
-    assert record["tokens"] == 12
+    assert record["tokens"] == 10
     assert record["models"]["ngram-1.safetensors"]["sha256"] == drafter.sha256
 
 
@@ -507,6 +508,69 @@ def test_step_end_to_end(tmp_path):
     assert values[0] > 1.5 * values[1] > 1.5 * values[2]
     record = json.loads((tmp_path / "out" / "record.json").read_text())
     assert record["models"]["ngram-3.safetensors"]["ngrams"]["3"] > 100
+
+
+def _probabilities(arrays: dict, folder: Path, order: int, prefix: list[int]) -> np.ndarray:
+    save(arrays, folder / "m.safetensors", order, "distilled", "test")
+    return np.exp(NgramDrafter.load(folder / "m.safetensors", V).log_probs(prefix).astype(np.float64))
+
+
+@needs_lmplz
+@pytest.mark.parametrize("order", [2, 3, 5])
+def test_mark_is_conditioned_away(tmp_path, order):
+    """P without the mark is P(w | h, w is not the mark) for contexts seen and unseen, and sums to 1."""
+    text, arpa = tmp_path / "text", tmp_path / "m.arpa"
+    rows = [[*ids, V] if i % 4 else ids for i, ids in enumerate(CORPUS)]
+    text.write_text("".join(" ".join(map(str, r)) + "\n" for r in rows))
+    ngram.run_lmplz(text, arpa, order, V + 1, (0, 0, 1, 1, 1), True, "64M")
+    model = kenlm.Model(str(arpa))
+    ours = pack(*without_mark(*read_arpa(arpa, V + 1, EOS), V), V)[0]
+    for prefix in contexts(20):
+        q = _probabilities(ours, tmp_path, order, prefix)
+        state, after = kenlm.State(), kenlm.State()
+        model.BeginSentenceWrite(state)
+        for token in prefix:
+            model.BaseScore(state, str(token), after)
+            state, after = after, state
+        words = ["</s>" if t == EOS else str(t) for t in range(V)]
+        p = np.array([10.0 ** model.BaseScore(state, w, after) for w in words])
+        assert q.sum() == pytest.approx(1, abs=0.02)  # codes of 8 to 16 bits
+        np.testing.assert_allclose(q / q.sum(), p / p.sum(), rtol=0.05, atol=1e-5)
+
+
+@needs_lmplz
+@pytest.mark.parametrize("kept", [1, 3, 9])
+def test_cut_texts_teach_no_end(tmp_path, kept):
+    """Of ten equal texts `kept` ended after 5 6 7 and the rest were cut there: what P(end) is comes from those that
+    went on, not from the limit. Beside them as many texts go on with 8 and then end."""
+    rows = [{"id": f"{i}", "summary": "", "ids": [5, 6, 7, EOS][: 4 if i % 10 < kept else 3]} for i in range(200)]
+    rows += [{"id": f"x{i}", "summary": "", "ids": [5, 6, 7, 8, 9, EOS]} for i in range(200)]
+    args = arguments(tmp_path, "--pseudo", str(pseudo_file(tmp_path, rows)), "--discount-fallback", "--memory", "64M")
+    assert train_main([*args, "--orders", "1,2,3"]) == 0
+    ended = 20 * kept
+    for n in (2, 3):
+        q = np.exp(NgramDrafter.load(tmp_path / "out" / f"ngram-{n}.safetensors", V).log_probs([5, 6, 7]))
+        assert q[EOS] == pytest.approx(ended / (ended + 200), abs=0.03)
+    unigram = np.exp(NgramDrafter.load(tmp_path / "out" / "ngram-1.safetensors", V).log_probs([]))
+    assert unigram[EOS] == pytest.approx((ended + 200) / (600 + ended + 200 * 6), abs=0.01)
+
+
+@needs_lmplz
+@pytest.mark.parametrize("vocab_size", [8000, 32000, 49152])
+def test_large_vocabulary(tmp_path, vocab_size):
+    """Orders whose n-grams have no key in int64 load all the same, and say what followed; texts cut and not."""
+    top = vocab_size - 1
+    rows = [
+        {"id": str(i), "summary": "", "ids": [top - t for t in ids] + [EOS] * (i % 2)} for i, ids in enumerate(CORPUS)
+    ]
+    args = ["ngram", "--vocab-size", str(vocab_size), "--out", str(tmp_path / "out"), "--discount-fallback"]
+    args += ["--eos-id", str(EOS), "--memory", "64M", "--orders", "4,5"]
+    assert train_main([*args, "--pseudo", str(pseudo_file(tmp_path, rows))]) == 0
+    for n in (4, 5):
+        drafter = NgramDrafter.load(tmp_path / "out" / f"ngram-{n}.safetensors", vocab_size)
+        q = np.exp(drafter.log_probs([top - t for t in CORPUS[0][:4]]).astype(np.float64))
+        assert q.sum() == pytest.approx(1, abs=0.02)
+        assert q[vocab_size - V :].sum() > 0.9
 
 
 @needs_lmplz

@@ -16,7 +16,7 @@ from fastllm.checkpoints import folder_sha256
 from fastllm.config import PRESETS
 from fastllm.drafters import DRAFTERS
 from train.__main__ import STEPS, build_parser
-from train.alphas import alpha_table
+from train.steps.alphas import alpha_table
 from train.table import benchmark_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,13 +53,13 @@ def test_the_space_runs_the_gradio_that_requirements_pin():
 
 def test_the_space_names_models_that_presets_use():
     """Every model in the front matter belongs to a preset."""
-    used = {p.model for p in PRESETS.values()} | {p.neural_drafter for p in PRESETS.values()}
+    used = {p.model for p in PRESETS.values()} | {(p.neural_drafter or "").partition(":")[2] for p in PRESETS.values()}
     assert set(front_matter()["models"]) <= used
 
 
 def test_the_space_preloads_models_of_presets_and_installs_what_kenlm_compiles_with():
     """Each preloaded repository belongs to a preset; packages.txt has one Debian package a line, and no Boost."""
-    used = {p.model for p in PRESETS.values()} | {p.neural_drafter for p in PRESETS.values()}
+    used = {p.model for p in PRESETS.values()} | {(p.neural_drafter or "").partition(":")[2] for p in PRESETS.values()}
     assert {line.split()[0] for line in front_matter()["preload_from_hub"]} <= used
     assert (ROOT / "packages.txt").read_text().splitlines() == ["build-essential", "cmake"]
 

@@ -8,8 +8,9 @@ import io
 
 import pytest
 
-from fastllm.rejections import KINDS, Rejection, kinds, rejections, to_csv
-from tests.traces import trace_of
+from fastllm.analysis.rejections import CSV_COLUMNS, KINDS, Rejection, kinds, rejections, to_csv
+from fastllm.places import COLUMNS
+from tests.traces import block_trace, trace_of
 
 
 def test_a_rejection_says_where_it_stood_and_what_replaced_it():
@@ -108,8 +109,10 @@ def test_the_csv_reads_back_as_the_table():
     """A column for each field, a line for each rejection, quotes and commas intact."""
     trace = trace_of(([' "Hello,', "~ it's"], ' "no'), ([" a", "~ b"], " c"))
     rows = list(csv.DictReader(io.StringIO(to_csv(rejections(trace)))))
-    assert [list(r) for r in rows] == [[f.name for f in dataclasses.fields(Rejection)]] * 2
-    assert [(r["token"], r["replacement"], r["position"]) for r in rows] == [(" it's", ' "no', "1"), (" b", " c", "3")]
+    assert [list(r) for r in rows] == [list(CSV_COLUMNS)] * 2
+    assert len(CSV_COLUMNS) == len(dataclasses.fields(Rejection))
+    assert [(r["token"], r["replacement"]) for r in rows] == [(" it's", ' "no'), (" b", " c")]
+    assert [tuple(int(r[c]) for c in COLUMNS) for r in rows] == [(1, 2, 2), (2, 2, 4)]
     assert float(rows[0]["p"]) == 0.1
 
 
@@ -127,3 +130,14 @@ def test_a_text_that_no_file_can_hold_is_written_all_the_same():
     """Lone surrogates and null characters do not break the download."""
     row = Rejection(0, 0, 0, "\ud800a\x00b", 0.5, 0.5, "c", "other")
     assert "?ab" in to_csv([row]).encode("utf-8").decode()
+
+
+def test_under_block_verification_one_token_a_step_is_refused():
+    """The first of those that fell: neither the kept one that failed alone, nor those after, though all were drawn."""
+    found = rejections(block_trace())
+    assert [(r.step, r.offset, r.position, r.token, r.p, r.q, r.replacement) for r in found] == [
+        (0, 2, 2, " c", 0.1, 0.5, " x"),
+        (2, 0, 6, " g", 0.1, 0.8, "</s>"),
+    ]
+    assert found[1].kind == "end of text"
+    assert len(to_csv(found).splitlines()) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from transformers import NoRepeatNGramLogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -72,7 +73,7 @@ def test_blocking_equals_transformers_at_every_prefix(n):
 
 def test_each_position_is_masked_by_its_own_prefix():
     """In verification, row i may not complete an n-gram of prefix + draft[:i]; draft tokens count."""
-    sampler = Sampler(Sampling(no_repeat_ngram_size=2), vocab_size=6, eos_id=1, start_id=0)
+    sampler = Sampler(Sampling(no_repeat_ngram_size=2), vocab_size=6, eos_ids=(1,), start_id=0)
     masked = sampler.masked(torch.zeros(3, 6), [4, 5], [4, 3])
     forbidden = [(row == -torch.inf).nonzero().flatten().tolist() for row in masked]
     # after 4 5: nothing begins with 5; after 4 5 4: "4 5" is taken; after 4 5 4 3: nothing begins with 3.
@@ -81,14 +82,14 @@ def test_each_position_is_masked_by_its_own_prefix():
 
 def test_columns_without_a_piece_are_forbidden():
     """T5's logits have more columns than its tokenizer has pieces; the rest is never drawn."""
-    sampler = Sampler(Sampling(1.0), vocab_size=10, eos_id=1, start_id=0)
+    sampler = Sampler(Sampling(1.0), vocab_size=10, eos_ids=(1,), start_id=0)
     assert sampler.distribution(torch.zeros(1, 16), []).tolist()[0] == pytest.approx([0.1] * 10 + [0.0] * 6)
 
 
 def test_masking_leaves_its_input_alone():
     """A session may keep the logits it returned: the sampler works on a copy."""
     x = torch.zeros(1, 16)
-    Sampler(Sampling(0.0), vocab_size=10, eos_id=1, start_id=0).masked(x, [])
+    Sampler(Sampling(0.0), vocab_size=10, eos_ids=(1,), start_id=0).masked(x, [])
     assert x.abs().sum() == 0
 
 
@@ -101,3 +102,53 @@ def test_settings_out_of_range_are_refused_by_name(arguments, word):
     """A wrong setting is told in a sentence that names it."""
     with pytest.raises(ValueError, match=word):
         Sampling(**arguments)
+
+
+@pytest.mark.parametrize("settings", [Sampling(0.0, no_repeat_ngram_size=2), Sampling(0.7, no_repeat_ngram_size=2)])
+@pytest.mark.parametrize("first_id", [None, 3])
+def test_a_distribution_leaves_its_logits_and_is_that_of_the_masked_ones(settings, first_id):
+    """Whatever is forbidden for its time: padding columns, blocked n-grams (the best token too), a first token."""
+    generator = torch.Generator().manual_seed(2)
+    for prefix, draft in (([], [4, 5, 4]), ([4, 5, 4], [5, 4, 6]), ([4, 5, 4], [])):
+        logits = torch.randn(len(draft) + 1, 16, generator=generator)
+        logits[:, 5] = 9.0  # the best, and blocked after 4 once 4 5 was seen
+        logits[:, 12:] = 20.0
+        kept = logits.clone()
+        sampler = Sampler(settings, vocab_size=12, eos_ids=(1,), start_id=0, first_id=first_id)
+        wanted = distribution(sampler.masked(logits, prefix, draft), settings)
+        assert torch.equal(sampler.distribution(logits, prefix, draft), wanted)
+        assert sampler.best(logits, prefix, draft) == wanted.argmax(-1).tolist()
+        assert torch.equal(logits, kept)
+
+
+def test_draws_are_the_generators_in_order_however_many_are_asked_for():
+    """A run's u are those of one torch.rand, whatever drafts it was asked for in."""
+    sampler = Sampler(Sampling(1.0), vocab_size=4, eos_ids=(1,), start_id=0, seed=9)
+    found = [u for n in (1, 1, 5, 0, 70, 17, 200) for u in sampler.uniform(n)]
+    wanted = torch.rand(294, generator=torch.Generator().manual_seed(9), dtype=torch.float64).tolist()
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("temperature", "top_k", "top_p"), [(0.0, 0, 1.0), (1.0, 0, 1.0), (0.7, 3, 1.0), (1.3, 0, 0.8), (1.0, 50, 0.5)]
+)
+@pytest.mark.parametrize("vocab_size", [12, 9])
+def test_choosing_within_a_shortlist_is_choosing_with_nothing_elsewhere(temperature, top_k, top_p, vocab_size):
+    """The same tokens and q, with blocked n-grams on and off the list, and padding columns on it."""
+    settings = Sampling(temperature, top_k, top_p, no_repeat_ngram_size=2)
+    listed = np.array([0, 2, 4, 5, 7, 11])
+    narrow, wide = (Sampler(settings, vocab_size, (1,), 0, seed=3) for _ in range(2))
+    generator = torch.Generator().manual_seed(4)
+    for prefix in ([], [4], [4, 5, 4], [4, 6, 4, 5, 4], [4, 11, 4]) * 4:
+        some = torch.randn(6, generator=generator)
+        whole = torch.full((12,), -torch.inf)
+        whole[listed] = some
+        kept = some.clone()
+        token, q = narrow.choose_listed(some, listed, prefix)
+        wanted, wanted_q = wide.choose(whole, prefix)
+        assert token == wanted
+        assert torch.equal(some, kept)
+        if wanted_q is None:
+            assert q is None
+        else:
+            assert torch.allclose(torch.zeros(12).index_put((torch.from_numpy(listed),), q), wanted_q, atol=1e-6)

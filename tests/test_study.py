@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from fastllm import study as studies
-from fastllm.rejections import KINDS
-from fastllm.study import Count, StudyError, from_file, main, study, to_json
+from fastllm.analysis import study as studies
+from fastllm.analysis.metrics import wilson
+from fastllm.analysis.study import Count, StudyError, from_file, main, study, to_json
 from fastllm.trace import from_json
-from fastllm.ui import study_tab, study_view
+from fastllm.ui.study import tab as study_tab
+from fastllm.ui.study import view as study_view
 from tests.traces import trace_of
 from train.record import Record
 from train.traces import write_traces
@@ -121,11 +122,16 @@ def test_the_figures_hold_the_counts():
     groups = study_view.chosen(example(), 1.0, 3)
     shares = study_view.by_kind(groups)
     assert [sum(bar.x[i] for bar in shares.data) for i in range(2)] == pytest.approx([100, 100])
-    rates = dict(zip(KINDS, study_view.refused_of_kind(groups).data[1].y, strict=True))
+    bar = study_view.refused_of_kind(groups).data[1]
+    rates = dict(zip(bar.x, bar.y, strict=True))
     assert rates["function word"] == pytest.approx(50)
-    assert rates["name/number"] is None
+    assert "name/number" not in rates
+    assert set(bar.marker.opacity) == {0.45}, "each kind was tested fewer than ten times"
     line = study_view.by_position(groups).data[1]
     assert (list(line.x), list(line.y)) == ([1, 2, 3], pytest.approx([40, 100 / 3, 0]))
+    low, high = wilson(2, 5)
+    assert (line.error_y.array[0], line.error_y.arrayminus[0]) == pytest.approx((100 * high - 40, 40 - 100 * low))
+    assert all(s.endswith("-open") for s in line.marker.symbol)
 
 
 def test_the_page_says_that_it_is_recorded():

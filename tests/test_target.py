@@ -9,7 +9,8 @@ import torch
 from transformers import BertConfig
 
 from fastllm.config import PRESETS, TargetPreset
-from fastllm.target import Target, TargetError, choose_dtype, load_target
+from fastllm.targets.base import Target, TargetError
+from fastllm.targets.load import choose_dtype, load_target
 from tests.conftest import ARTICLE, COLUMNS, TEXTS, VOCABULARY, make_t5
 
 
@@ -38,10 +39,18 @@ def test_score_equals_an_uncached_forward_pass_through_any_history(tiny):
             torch.testing.assert_close(got, wanted, atol=2e-4, rtol=1e-4)
 
 
-def test_the_encoder_runs_once_and_cross_attention_is_kept(tiny, monkeypatch):
-    """Scoring never calls the encoder, and rolling back never crops the cross-attention cache."""
-    session = tiny.open(ARTICLE)
-    monkeypatch.setattr(tiny.model.encoder, "forward", _must_not_run)
+def test_the_encoder_runs_once_and_cross_attention_is_kept(tiny_folder, monkeypatch):
+    """Scoring never calls the encoder, and rolling back never crops the cross-attention cache: either engine."""
+    quick = load_target(str(tiny_folder), engine="onnx")
+    session = quick.open(ARTICLE)
+    monkeypatch.setattr(quick.engine, "encoder", None)
+    session.score([5, 6, 7], [8, 9])
+    session.score([5], [])
+    crossing = session._decoder._feeds["cross_0"]
+    assert crossing.shape[2] == len(session.source.prompt_ids)
+    plain = load_target(str(tiny_folder), engine="torch")
+    session = plain.open(ARTICLE)
+    monkeypatch.setattr(plain.model.encoder, "forward", _must_not_run)
     session.score([5, 6, 7], [8, 9])
     session.score([5], [])
     assert session._decoder._cache.cross_attention_cache.get_seq_length() == len(session.source.prompt_ids)
@@ -85,14 +94,14 @@ def test_unknown_names_and_folders_are_refused(tmp_path):
     """What is no target is told in one sentence that names what to give."""
     with pytest.raises(TargetError, match=r"mini, t5-base"):
         load_target("no such thing")
-    with pytest.raises(TargetError, match="could not be loaded"):
+    with pytest.raises(TargetError, match=r"no config\.json"):
         load_target(str(tmp_path))
 
 
 def test_a_model_without_a_decoder_is_refused(tmp_path):
     """An encoder-only model is refused before its weights are read."""
     BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8).save_pretrained(tmp_path)
-    with pytest.raises(TargetError, match="no encoder-decoder"):
+    with pytest.raises(TargetError, match="writes no text"):
         load_target(str(tmp_path))
 
 

@@ -91,6 +91,10 @@ def test_tokens_and_time_of_a_step():
         (("plain", "steps", 0, "emitted"), None, r"trace\.plain\.steps\[0\] should have no draft and one emitted"),
         (("plain", "steps", 0, "position"), 4, r"trace\.plain\.steps\[0\]\.position should be 0"),
         (("versions",), {"torch": 2}, r"trace\.versions\.'torch' should be a text"),
+        (("steps", 0, "stop"), "bored", r"steps\[0\]\.stop should be one of gamma, limit"),
+        (("steps", 0, "draft", 0, "p_rank"), 0, r"p_rank should lie between 1 and"),
+        (("steps", 0, "draft", 0, "chance"), 2, r"chance should lie between 0 and 1"),
+        (("rollback",), -1, r"trace\.rollback should not be negative"),
         (("surprise",), 1, "unknown field 'surprise'"),
     ],
 )
@@ -130,11 +134,22 @@ def test_a_trace_over_the_limit_is_refused_before_it_is_parsed():
 def test_a_trace_of_version_1_is_still_read():
     """It had no comparison, no date and no end-of-text id; everything else comes back."""
     data = json.loads(to_json(example()))
-    for name in ("eos_id", "made", "plain"):
+    for name in ("eos_ids", "engine", "to_the_last_bit", "made", "plain"):
         del data[name]
     old = from_json(json.dumps(data | {"version": 1}))
-    assert (old.eos_id, old.made, old.plain, old.version) == (1, "", None, TRACE_VERSION)
+    assert (old.eos_ids, old.made, old.plain, old.version) == ((1,), "", None, TRACE_VERSION)
     assert old.steps == example().steps
+
+
+def test_a_trace_of_version_2_is_still_read():
+    """It knew one end-of-text id and one engine."""
+    data = json.loads(to_json(example()))
+    for name in ("eos_ids", "engine", "to_the_last_bit"):
+        del data[name]
+    old = from_json(json.dumps(data | {"version": 2, "eos_id": 7}))
+    assert (old.eos_ids, old.engine, old.to_the_last_bit, old.version) == ((7,), "torch", False, TRACE_VERSION)
+    with pytest.raises(TraceError, match=r"eos_ids\[0\] should be a whole number"):
+        from_json(json.dumps(data | {"version": 2}))
 
 
 def test_the_baseline_is_a_trace_of_plain_decoding():
@@ -145,3 +160,20 @@ def test_the_baseline_is_a_trace_of_plain_decoding():
     assert (baseline.tokens, baseline.text) == ((5,), "the")
     assert dataclasses.replace(trace, plain=None).compared_with(baseline) == trace
     assert dataclasses.replace(trace, plain=None).baseline is None
+
+
+def test_a_trace_of_version_3_is_still_read():
+    """It knew one rule, and drafts of one drafter: the defaults say so, in `plain` too."""
+    data = json.loads(to_json(example()))
+    for name in ("rule", "lengths", "rollback"):
+        del data[name]
+    for step in [*data["steps"], *data["plain"]["steps"]]:
+        for name in ("stop", "cap", "calls"):
+            del step[name]
+        for token in step["draft"]:
+            for name in ("by", "chance", "p_rank", "q_rank"):
+                del token[name]
+    del data["steps"][0]["draft"][0]["p_top"][0]["other"]
+    assert from_json(json.dumps(data | {"version": 3})) == example()
+    with pytest.raises(TraceError, match=r"trace\.rule is missing"):
+        from_json(json.dumps(data))

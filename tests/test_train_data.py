@@ -106,8 +106,7 @@ def corpus(tmp_path_factory):
             ids = [[3 + ord(c) % 200 for c in t] for t in texts]
             return type("Encoding", (), {"input_ids": ids})
 
-        def get_vocab(self):
-            return {}
+        backend_tokenizer = type("Backend", (), {"to_str": lambda self: "{}"})()
 
     pairs = [
         Pair(str(i), f"The boat {i} lost power at noon. It rained. " * 3, f"Boat {i} lost power.") for i in range(40)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,14 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, make_trace, speculative
 from fastllm.drafters import load_drafter
 from fastllm.drafters.copying import PAST_END
-from fastllm.target import Target, load_target
+from fastllm.targets.load import load_target
 from tests.conftest import TEXTS
 from train import teacher
 from train.__main__ import main
 from train.alpha import measure_alpha
 from train.batches import Example, make_batch, read_texts
-from train.drafter import batch_loss
 from train.recipes import RECIPES, Recipe
+from train.steps.drafter import batch_loss
 from train.students import T5Student, new_student, shrunk
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,8 +63,7 @@ def test_each_family_trains_and_its_drafter_is_lossless(family, place, tmp_path)
     assert [row["step"] for row in record["history"]] == [2, 4]
     assert record["best"]["alpha"] == max(row["alpha"] for row in record["history"])
     target = load_target(str(place / "target"))
-    fitting = Target(target.preset.__class__(**{**vars(target.preset), "drafters": str(tmp_path)}), target.model,
-                     target.tokenizer)  # fmt: skip
+    fitting = target.with_preset(replace(target.preset, drafters=str(tmp_path)))
     drafter = load_drafter(fitting, f"{family}@distilled")
     session, settings = fitting.open(TEXTS[0]), Settings(3, Sampling(no_repeat_ngram_size=3), max_new_tokens=20)
     plain = make_trace(session, None, settings, list(autoregressive(session, settings)))
@@ -99,7 +99,7 @@ def test_a_cut_run_resumes_to_the_same_weights(place, tmp_path):
     more = ("--recipe", "gkd", "--on-policy", "1")
     assert main(arguments(place, whole, "lstm", *more)) == 0
     script = (
-        "import sys, train.drafter as d; step = d._Loop.step\n"
+        "import sys, train.steps.drafter as d; step = d._Loop.step\n"
         "def fail(self, n, rows):\n"
         "    if n == 2: raise KeyboardInterrupt\n"
         "    return step(self, n, rows)\n"
@@ -182,12 +182,12 @@ def test_broken_pseudo_rows_are_told(tmp_path):
             read_texts(file, 256)
 
 
-EXAMPLES = [Example((5, 6, 7), (2,), (8, 9, 1)), Example((5, 6), (2,), (7, 1))]
+EXAMPLES = [Example((5, 6, 7), (2, 5, 6, 7, 1), (8, 9, 1)), Example((5, 6), (2, 5, 6, 1), (7, 1))]
 
 
 def test_a_batch_by_hand():
     """Shifted inputs, padding, and a mask that is True at tokens only, the token 0 among them."""
-    batch = make_batch([*EXAMPLES, Example((4,), (2,), (0, 1))], eos_id=1, start_id=0)
+    batch = make_batch([*EXAMPLES, Example((4,), (2, 4, 1), (0, 1))], eos_id=1, start_id=0)
     assert batch.inputs[:, :3].tolist() == [[0, 8, 9], [0, 7, 1], [0, 0, 1]]
     assert batch.labels[:, :3].tolist() == [[8, 9, 1], [7, 1, 0], [0, 1, 0]]
     assert batch.mask.sum(1).tolist() == [3, 2, 2]
@@ -213,7 +213,8 @@ def test_the_loss_counts_tokens_not_padding():
 def test_cached_answers_are_the_targets_own(place, tiny, tmp_path):
     """Top-k from disk equals the forward pass; a second call reads the file; the rest is shared out evenly."""
     texts = [(*tiny.tokenizer(t, add_special_tokens=False).input_ids[:9], 1) for t in TEXTS[:3]]
-    examples = [Example(tuple(tiny.open(t).source.article_ids), (3,), x) for t, x in zip(TEXTS, texts, strict=False)]
+    prompts = tiny.read_many(TEXTS[:3])
+    examples = [Example(p.article, p.ids, x) for p, x in zip(prompts, texts, strict=True)]
     found = teacher.cache(tiny, examples, 8, tmp_path)
     again = teacher.cache(tiny, examples, 8, tmp_path)
     batch = make_batch(examples, tiny.eos_id, tiny.start_id)
@@ -232,8 +233,7 @@ def test_alpha_of_the_target_itself_is_one(tiny):
     """A drafter that is the target is accepted everywhere, greedy and sampled."""
     generated = tiny.model.generate(torch.tensor([tiny.open(TEXTS[0]).source.prompt_ids]), max_new_tokens=12)
     source = tiny.open(TEXTS[0]).source
-    prefix = source.prompt_ids[: len(source.prompt_ids) - len(source.article_ids) - 1]
-    example = Example(source.article_ids, prefix, tuple(generated[0, 1:].tolist()))
+    example = Example(source.article_ids, source.prompt_ids, tuple(generated[0, 1:].tolist()))
     answers = teacher._compute(tiny, [example], 256, 1)
     alpha = measure_alpha(T5Student(tiny.model), tiny, [example], [example], answers)
     assert alpha.greedy == 1.0
@@ -255,7 +255,7 @@ def test_shrinking_to_all_layers_is_the_target(tiny):
 
 def test_own_texts_end_where_they_end(tiny):
     """On-policy texts keep their end-of-text token and nothing after it, and respect the limit."""
-    batch = make_batch([Example(tuple(tiny.open(t).source.article_ids), (3,), (1,)) for t in TEXTS], 1, 0)
+    batch = make_batch([Example(p.article, p.ids, (1,)) for p in tiny.read_many(TEXTS)], 1, 0)
     for family in ("lstm", "t5"):
         rows = new_student(family, tiny, None, layers=1).sample(batch, 7, eos_id=1, start_id=0)
         assert len(rows) == len(TEXTS)

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastllm.target import load_target
+from fastllm.targets.load import load_target
 from tests.conftest import TEXTS
 from train import measure
 from train.__main__ import main
 from train.data import load_pairs
-from train.pseudo import done_ids, shard_of
+from train.peers import peers_of
 from train.results import best_gammas
+from train.steps.pseudo import done_ids, shard_of
 from train.table import benchmark_table, update_readme
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -154,9 +155,55 @@ def test_evaluate_reports_every_figure_for_every_row(evaluation):
     for row in evaluation["rows"]:
         assert wanted <= set(row)
         assert 1 <= row["tau"] <= row["gamma"] + 1
-        assert row["speedup_interval"][0] <= row["measured_speedup"] <= row["speedup_interval"][1]
+        if row["measured_speedup"] is None:  # others were at work: said so, never a number
+            assert row["trouble"]
+            assert row["speedup_interval"] is None
+        else:
+            assert row["speedup_interval"][0] <= row["measured_speedup"] <= row["speedup_interval"][1] <= row["tau"]
     assert evaluation["greedy_mismatches"] == 0
     assert {"commit", "versions", "arguments", "data", "machine"} <= set(evaluation)
+
+
+def test_peers_are_measured_on_the_same_articles(evaluation):
+    """With one thread and with two: our plain, our best, generate; CTranslate2 where it is and reads such a model."""
+    rows = {(r["name"], r["threads"]): r for r in evaluation["peers"]}
+    names = {name for name, _ in rows}
+    assert {"plain", "generate"} <= names
+    assert any(name.startswith("lookup γ=") for name in names)
+    for n in (1, 2):
+        for name in names:
+            assert rows[name, n]["articles"] == 3
+            assert rows[name, n]["ms_token"] > 0
+            if not name.startswith("ctranslate2"):  # whose own texts may differ, and are counted
+                assert rows[name, n]["texts_equal"] == 3, name
+    table = benchmark_table(evaluation)
+    assert all(f"| {name} | " in table for name in names)
+
+
+def test_ctranslate2_writes_our_text(tmp_path):
+    """Its float32 on the embedded target: the same ids as plain decoding's, cut at the same length."""
+    pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed")
+    target = load_target("mini")
+    into = tmp_path / "converted"
+    peers = {p.name: p for p in peers_of(target, None, None, 16, into) if p.threads == 1}
+    text = "Two tugs towed a ferry back to Port Ellery on Tuesday. Nobody was hurt, the harbour master said."
+    assert list(peers["ctranslate2 float32"].decode(text)) == list(peers["plain"].decode(text))
+
+
+def test_the_curve_of_calls_has_its_floor(trained, tmp_path, capsys):
+    """`train calls` on both engines; the bytes are those of the decoder's own matrices, counted by hand."""
+    out = tmp_path / "calls.json"
+    assert main(["calls", "--target", str(trained), "--repeats", "2", "--json", str(out)]) == 0
+    (curve,) = json.loads(out.read_text()).values()
+    assert set(curve["ms"]) == {"onnx", "torch"}
+    assert all(len(ms) == len(curve["lengths"]) and min(ms) > 0 for ms in curve["ms"].values())
+    model = load_target(str(trained)).model
+    decoder = {n: p for n, p in model.decoder.named_parameters() if "embed_tokens" not in n}
+    once = sum(p.numel() for n, p in decoder.items() if "EncDecAttention.k" in n or "EncDecAttention.v" in n)
+    assert curve["bytes"] == 4 * (sum(p.numel() for p in decoder.values()) - once + model.lm_head.weight.numel())
+    assert curve["floor_ms"] == pytest.approx(1e3 * curve["bytes"] / curve["bandwidth"], abs=1e-3)
+    assert "GB/s" in capsys.readouterr().out
+    assert main(["calls", "--target", str(trained), "--json", str(tmp_path)]) == 2
 
 
 def test_the_best_gamma_is_named_for_each_drafter_and_temperature(evaluation):
@@ -164,15 +211,29 @@ def test_the_best_gamma_is_named_for_each_drafter_and_temperature(evaluation):
     assert [(b["drafter"], b["temperature"]) for b in evaluation["best"]] == [("lookup", 0), ("lookup", 1)]
     for best in evaluation["best"]:
         rows = [r for r in evaluation["rows"] if r["temperature"] == best["temperature"]]
-        assert best["measured_speedup"] == max(r["measured_speedup"] for r in rows)
+        timed = [r["measured_speedup"] for r in rows if r["measured_speedup"] is not None]
+        assert best["measured_speedup"] == max(timed, default=None)
         assert best["predicted_gamma"] in (1, 3)
+
+
+def test_a_row_that_could_not_be_timed_is_a_row_all_the_same(evaluation):
+    """The table says why there is no number, the best gamma is then that of the highest tau."""
+    untimed = {"measured_speedup": None, "speedup_interval": None, "predicted_speedup": None, "c": None}
+    rows = [{**r, **untimed, "trouble": "the machine is too busy to time this"} for r in evaluation["rows"]]
+    table = benchmark_table({**evaluation, "rows": rows, "best": best_gammas(rows)})
+    assert table.count("too busy to time") == len(rows)
+    assert "None" not in table
+    for best in best_gammas(rows):
+        some = [r for r in rows if r["temperature"] == best["temperature"]]
+        assert best["measured_gamma"] == max(some, key=lambda r: r["tau"])["gamma"]
 
 
 def test_many_gammas_become_one_line_a_drafter(evaluation):
     """The README's table shows the fastest gamma, and beside it the one that the theorem would choose."""
-    rows = [{**r, "gamma": g, "measured_speedup": g / 10} for r in evaluation["rows"] for g in range(1, 9)]
+    timed = {"speedup_interval": [0.1, 0.9], "trouble": ""}
+    rows = [{**r, **timed, "gamma": g, "measured_speedup": g / 10} for r in evaluation["rows"] for g in range(1, 9)]
     result = {**evaluation, "rows": rows, "best": best_gammas(rows)}
-    lines = [line for line in benchmark_table(result).splitlines() if line.startswith("| ") and "lookup" in line]
+    lines = [line for line in benchmark_table(result).splitlines() if line.startswith("| ") and "| lookup |" in line]
     assert {line.split("|")[3].split()[0] for line in lines} == {"8"}
     assert len([r for r in rows if r["gamma"] == 8]) == len(lines)
 

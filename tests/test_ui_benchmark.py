@@ -7,14 +7,16 @@ import json
 import pytest
 
 from fastllm.config import ASSETS
-from fastllm.ui import benchmark_view as view
+from fastllm.ui.study import benchmark_view as view
 
 
 def row(drafter: str, gamma: int, temperature: float = 0.0, speed: float = 1.5) -> dict:
     return {
         "drafter": drafter, "gamma": gamma, "temperature": temperature, "articles": 50, "tau": 2.0,
         "measured_speedup": speed, "predicted_speedup": speed + gamma, "speedup_interval": [speed - 0.2, speed + 0.1],
-        "positions": [{"position": i + 1, "drafted": 30, "tested": 23 - i, "accepted": 4 - i} for i in range(gamma)],
+        "positions": [
+            {"position": i + 1, "drafted": 30, "tested": 23 - i, "accepted": max(0, 4 - i)} for i in range(gamma)
+        ],
     }  # fmt: skip
 
 
@@ -49,11 +51,13 @@ def test_the_speed_figure_draws_the_rows():
 
 
 def test_the_position_figure_draws_the_longest_drafts():
-    """Accepted / tested of the highest gamma, while enough were tested to draw a share from."""
+    """Accepted / tested of the highest gamma with its interval, hollow where few were tested."""
     long = {**BENCHMARK, "rows": [*BENCHMARK["rows"], row("lookup", 6)]}
     figure = view.position_figure(view.series(long, 0.0, "distilled"))
-    assert list(figure.data[0].x) == [1, 2, 3, 4]
-    assert list(figure.data[0].y) == pytest.approx([100 * 4 / 23, 100 * 3 / 22, 100 * 2 / 21, 100 * 1 / 20])
+    assert list(figure.data[0].x) == [1, 2, 3, 4, 5, 6]
+    assert list(figure.data[0].y) == pytest.approx([100 * (4 - i) / (23 - i) for i in range(4)] + [0, 0])
+    assert "-open" not in "".join(figure.data[0].marker.symbol)
+    assert min(figure.data[0].error_y.array) > 10
 
 
 def test_the_words_name_the_fastest_and_the_slow():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fastllm.metrics import PositionRow
+from fastllm.analysis.metrics import PositionRow, wilson
 from fastllm.trace import Emitted, Step
-from fastllm.ui.charts import MAX_STRIPS, acceptance_figure, timeline_figure
+from fastllm.ui.plots import FEW
+from fastllm.ui.watch.charts import MAX_STRIPS, acceptance_figure, timeline_figure
 from tests.test_trace import example
 
 
@@ -16,7 +17,20 @@ def test_bars_are_accepted_over_tested_with_counts():
     assert list(bars.x) == [1, 2]
     assert list(bars.y) == pytest.approx([80, 25])
     assert list(bars.text) == ["8/10", "2/8"]
-    assert bars.hovertext[1] == "Position 2: 2 accepted of 8 tested (25%); 9 drafted"
+    assert bars.hovertext[1] == (
+        "Place 2 in the draft: 2 accepted of 8 tested (25%, 95 % interval 7% to 59%: too few to say much); 9 drafted"
+    )
+
+
+@pytest.mark.parametrize(("accepted", "tested"), [(1, 1), (0, 3), (9, 9), (5, 10), (400, 400)])
+def test_a_share_has_its_interval_and_few_tests_are_hatched(accepted, tested):
+    """1 of 1 is 100 % with an interval down to 21 %; from 10 tests on a bar is plain."""
+    bars = acceptance_figure([PositionRow(1, tested, tested, accepted)], gamma=2).data[0]
+    low, high = wilson(accepted, tested)
+    assert bars.y[0] - bars.error_y.arrayminus[0] == pytest.approx(100 * low)
+    assert bars.y[0] + bars.error_y.array[0] == pytest.approx(100 * high)
+    assert (bars.marker.pattern.shape[0] == "/") == (tested < FEW)
+    assert ("too few" in bars.hovertext[0]) == (tested < FEW)
 
 
 def test_a_position_never_tested_has_no_bar():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastllm.drafters import DrafterInfo
-from fastllm.ui.expected import expected_html, recorded, row_for, short_text
+from fastllm.ui.watch.expected import expected_html, recorded, row_for, short_text
 
 ROW = {"drafter": "lstm@distilled", "articles": 24, "gamma": 4, "temperature": 0.0, "mean_beta": 0.75, "tau": 3.2,
        "us_per_draft_token": 412.0, "measured_speedup": 1.9}  # fmt: skip

@@ -9,8 +9,13 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
-from fastllm import lab
-from fastllm.ui import handlers, lab_tab, lab_view, limits
+from fastllm.analysis import lab
+from fastllm.analysis.faults import FAULTS
+from fastllm.ui import limits, stage
+from fastllm.ui.lab import tab as lab_tab
+from fastllm.ui.lab import view as lab_view
+from fastllm.ui.targets import Targets
+from fastllm.ui.watch import handlers
 
 P, Q = lab_tab.P, lab_tab.Q
 
@@ -30,14 +35,22 @@ def frames(
 
 
 @pytest.mark.parametrize(
-    ("fault", "word"), [("none", "No difference found"), *((f, "They differ") for f in lab.FAULTS if f != "none")]
+    ("fault", "word"), [(f.key, "No difference found" if f.right else "They differ") for f in FAULTS.values()]
 )
 def test_each_position_of_the_switch_ends_in_its_verdict(fault, word):
     """The right rule passes; each fault fails with the sentence that says why and a text that came out too often."""
-    *_, (html, _, _) = frames(fault)
+    *_, (html, _, _) = frames(fault, length=FAULTS[fault].least)
     assert word in html
-    assert lab.FAULTS[fault].why.split(":")[0].split("(")[0] in html.replace("&#x27;", "'")
-    assert ("came out" in html) == (fault != "none")
+    assert FAULTS[fault].why.split(":")[0].split("(")[0] in html.replace("&#x27;", "'")
+    assert ("came out" in html) != FAULTS[fault].right
+
+
+@pytest.mark.parametrize(("fault", "gamma"), [("block-weight", 2), ("block-first", 2), ("block-first", 1)])
+def test_a_fault_that_needs_more_tokens_says_so(fault, gamma):
+    """Of one token, a block is judged as the token rule judges it."""
+    *_, (html, _, _) = frames(fault, gamma=gamma)
+    assert "No difference found" in html
+    assert "It needs drafts and texts of 2 tokens or more." in html
 
 
 def test_the_walkthrough_quotes_what_the_lab_says():
@@ -73,10 +86,10 @@ def test_the_histograms_grow(monkeypatch):
         ({"words": "a, b"}, "There are 2 words and 6 weights"),
         ({"words": ",".join("abcdefghijklmnopq")}, "There are 17 words and the limit is 16"),
         ({"p": "0 0 0 0 0 0"}, "All weights of p are 0"),
-        ({"samples": None}, "The number of samples must be a whole number from 100 to 20,000, not None."),
-        ({"samples": 10**9}, "The number of samples"),
+        ({"samples": None}, "Samples by each is empty: give a number."),
+        ({"samples": 10**9}, "Samples by each"),
         ({"gamma": 2.5}, "The draft length"),
-        ({"seed": -1}, "The seed"),
+        ({"seed": -1}, "Seed"),
         ({"fault": "<b>"}, "There is no fault"),
     ],
 )
@@ -132,11 +145,11 @@ def test_the_article_mode_waits_in_the_line_of_the_models(tiny, article, monkeyp
     line = limits.Line(1, 1)
     monkeypatch.setattr(limits, "line", line)
     line.enter("somebody")
-    live = handlers.Live()
+    live, asked = handlers.Live(), ("none", 2, 1, 100, 0, article, "lookup", 3, 1.0, 0.9, None)
 
     async def drive():
         shown = []
-        async for frame in lab_tab.make_model_lab(tiny)("none", 2, 1, 100, 0, article, "lookup", 3, 1.0, 0.9, live):
+        async for frame in lab_tab.make_model_lab(Targets(tiny))(*asked, live):
             shown.append(frame[0])
             if "Waiting" in frame[0]:
                 handlers.stop(live)
@@ -177,11 +190,11 @@ def test_a_verdict_says_when_there_is_nothing_to_test_or_the_fault_does_not_show
 def test_a_visitor_samples_with_the_models(tiny, article):
     """Over a real server: the article's next tokens, both ways; an empty article is told in a sentence."""
     with gr.Blocks(analytics_enabled=False) as page:
-        lab_tab.build(tiny)
+        lab_tab.build(stage.build(Targets(tiny)))
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False)
     try:
         client = Client(url, verbose=False, analytics_enabled=False)
-        values = ["none", 2, 2, 200, 0, article, "lookup", 3, 1.5, 0.9]
+        values = ["none", 2, 2, 200, 0, article, "lookup", 3, 1.5, 0.9, tiny.preset.asked]
         html, bars, _ = client.predict(*values, api_name="/lab_article")
         assert "fl-verdict" in html
         assert bars["type"] == "plotly"

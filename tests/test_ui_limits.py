@@ -9,8 +9,10 @@ import re
 import pytest
 
 import app
-from fastllm.ui import handlers, limits, models
+from fastllm.ui import limits, models
+from fastllm.ui.targets import Targets
 from fastllm.ui.theme import launch_options
+from fastllm.ui.watch import handlers
 from tests.test_app import COMPARE, NOTICES, STATUS, TEXT, arguments, last_frame, told
 
 
@@ -64,7 +66,7 @@ def test_stop_in_line_ends_the_wait(line, tiny, article):
 
     async def drive():
         shown = []
-        async for frame in handlers.make_run(tiny)(*values.values(), live):
+        async for frame in handlers.make_run(Targets(tiny))(*values.values(), live):
             shown.append(frame)
             handlers.stop(live)
         return shown
@@ -102,6 +104,7 @@ def test_the_time_limit_ends_a_run_and_keeps_what_there_is(tiny, article, monkey
     assert "in 1 target call, and 0 tokens of plain decoding done" in last[NOTICES]
     assert len(told(last)["steps"]) == 1
     assert "nothing to compare" in last[COMPARE]
+    monkeypatch.undo()
     monkeypatch.setenv("MAX_SECONDS", "60")
     assert "limit" not in last_frame(tiny, **arguments(article))[NOTICES]
 
@@ -140,12 +143,12 @@ def test_a_lent_gpu_gets_plain_data_and_gives_the_same_run(tiny, article, monkey
     monkeypatch.setattr(models, "get_target", lambda name: tiny)
     monkeypatch.setattr(tiny, "open", opened, raising=False)
     try:
-        assert models.lend(gpu, "tiny")
+        assert models.lend(gpu)
         assert models.leased()
         lent = last_frame(tiny, **arguments(article, temperature=1, seed=5))
         empty = last_frame(tiny, **arguments("\u200b"))
     finally:
-        models.lend(lambda task: task, "")
+        models.lend(lambda task: task)
     assert not models.leased()
     assert here["used"] == 2
     assert (lent[TEXT], "Finished" in lent[STATUS]) == (alone[TEXT], True)

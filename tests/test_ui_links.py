@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastllm.ui.links import Choice, read
+from fastllm.ui.watch.links import Choice, read
 
 TOPICS, DRAFTERS = ["Sport", "Weather"], ["ngram@baseline", "lookup"]
 
@@ -13,7 +13,10 @@ def test_a_link_restores_every_setting():
     """Example, drafter, order, gamma, temperature, seed, top-p and length limit, each in its own type."""
     query = {"example": "weather", "drafter": "lookup", "n": "2", "gamma": "7", "temperature": "0.8", "seed": "42"}
     query |= {"top_p": "0.85", "length": "40", "view": "teacher", "__theme": "dark"}
-    assert read(query, TOPICS, DRAFTERS) == Choice("Weather", "lookup", 2, 7, 0.8, 42, 0.85, 40)
+    query |= {"way": "-then-", "rule": "block", "lengths": "entropy"}
+    assert read(query, TOPICS, DRAFTERS) == Choice(
+        "Weather", "lookup", 2, 7, 0.8, 42, 0.85, 40, "-then-", "block", "entropy"
+    )
 
 
 def test_a_link_without_settings_chooses_nothing():
@@ -25,7 +28,7 @@ def test_a_link_without_settings_chooses_nothing():
     ("name", "value"),
     [
         ("gamma", "0"),
-        ("gamma", "11"),
+        ("gamma", "17"),
         ("gamma", "four"),
         ("gamma", "3.5"),
         ("gamma", "9" * 5000),
@@ -44,6 +47,10 @@ def test_a_link_without_settings_chooses_nothing():
         ("length", "40.5"),
         ("drafter", "<script>alert(1)</script>"),
         ("example", "Accident\x00"),
+        ("rule", "generous"),
+        ("lengths", "confidence:9"),
+        ("way", ""),
+        ("way", "or"),
     ],
 )
 def test_a_bad_value_is_left_out_and_told(name, value):
@@ -51,6 +58,6 @@ def test_a_bad_value_is_left_out_and_told(name, value):
     choice = read({"gamma": "3", name: value}, TOPICS, DRAFTERS)
     assert getattr(choice, name) is None
     assert len(choice.notices) == 1
-    assert name in choice.notices[0]
+    assert {"way": "joined with", "lengths": "draft length"}.get(name, name) in choice.notices[0]
     assert len(choice.notices[0]) < 200
     assert name == "gamma" or choice.gamma == 3

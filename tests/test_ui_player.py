@@ -8,8 +8,8 @@ import io
 import re
 
 from fastllm.trace import to_json
-from fastllm.ui import player
-from fastllm.ui.player import EXPORTS, FOLDER, SCRIPTS, export_run, script
+from fastllm.ui.watch import player
+from fastllm.ui.watch.player import EXPORTS, FOLDER, SCRIPTS, export_run, script
 from tests.test_trace import example
 
 
@@ -43,7 +43,7 @@ def test_an_export_is_made_of_a_trace_that_was_checked():
     assert "\r\n" in exported("tokens", to_json(example()))["text"]
     answer = exported("rejections", to_json(example()))
     rows = list(csv.DictReader(io.StringIO(answer["text"])))
-    assert [row["step"] for row in rows] == ["0"]
+    assert [row["step_from_1"] for row in rows] == ["1"]
     assert exported("rejections", '{"version": 2}')["error"].startswith("trace.")
     assert "no such form" in exported("page<b>", to_json(example()))["error"]
     assert "no such form" in exported("rejections", None)["error"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fastllm.ui import recordings
 from fastllm.ui.examples import load_examples
+from fastllm.ui.watch import recordings
 
 
 def test_there_are_recordings_and_they_are_small():

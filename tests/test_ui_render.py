@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fastllm.metrics import summarise
+from fastllm.analysis.metrics import summarise
 from fastllm.trace import Article, DraftToken, Emitted, Step, Trace
 from fastllm.ui import render
 from fastllm.ui.theme import STATUSES
 from fastllm.visible import visible
 
-EOS = 1
+EOS = (1,)
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -77,7 +77,7 @@ def test_each_status_says_what_happened():
 
 def test_the_end_token_is_named_and_a_real_one_only():
     """`</s>` is known by its id: a token that merely reads so is quoted like any other."""
-    end = Step(0, 0, (), Emitted(EOS, "</s>", "target", 1.0), 0, 0, 0)
+    end = Step(0, 0, (), Emitted(EOS[0], "</s>", "target", 1.0), 0, 0, 0)
     fake = Step(0, 0, (), Emitted(77, "</s>", "target", 1.0), 0, 0, 0)
     assert render.emitted_sentence(end, EOS).startswith("end of text,")
     assert render.emitted_sentence(fake, EOS).startswith("'</s>',")
@@ -97,7 +97,7 @@ def test_hostile_sentences_and_words_stay_text(text):
     pairs = [
         (render.notices_html([text]), render.notices_html(["x"])),
         (render.count_html(5, 5, 5, text), render.count_html(5, 5, 5, "x")),
-        (render.header_html(text), render.header_html("x")),
+        (render.loading_html(text), render.loading_html("x")),
         (render.status_html(text), render.status_html("x")),
         (
             render.agreement_html(make_trace(temperature=1.0), make_trace(text=text)),
@@ -178,6 +178,12 @@ def test_the_comparison_of_a_recorded_run_says_so():
     assert "as it was recorded" not in live
 
 
+def ten_of(step: Step, **changes) -> Trace:
+    """`step` ten times: enough calls to be timed."""
+    size = len(step.tokens)
+    return make_trace(*(dataclasses.replace(step, index=i, position=size * i) for i in range(10)), **changes)
+
+
 def plain_of(trace: Trace, seconds: float, **changes) -> Trace:
     steps = tuple(
         Step(i, i, (), Emitted(t, " x", "target", 1.0), 0.0, seconds, 0.0) for i, t in enumerate(trace.tokens)
@@ -186,17 +192,38 @@ def plain_of(trace: Trace, seconds: float, **changes) -> Trace:
 
 
 def test_identical_texts_are_certified_and_the_speedup_is_measured():
-    """Two tokens in 8 ms against two in 12 ms each: 3 times as fast, and the same text."""
-    trace = make_trace(rejected_step())
-    html = render.compare_html(trace, plain_of(trace, 0.012), finished=True)
-    assert "<b>3.00×</b>" in html
-    assert "Identical: all 2 tokens are the same" in html
+    """Two tokens in 8 ms against two in 6 ms each: 1.5 times as fast, and the same text; the calls saved come first."""
+    trace = ten_of(rejected_step())
+    html = render.compare_html(trace, plain_of(trace, 0.006), finished=True)
+    assert "<b>1.50×</b>" in html
+    assert "(1.50 to 1.50)" in html
+    assert "Identical: all 20 tokens are the same" in html
     assert "slower" not in html
+    assert html.index("<b>10 target calls</b>, plain decoding needs 20; τ = 2.00") < html.index("1.50×")
+
+
+@pytest.mark.parametrize("seconds", [0.012, 0.1])
+def test_a_speedup_above_tau_is_no_number(seconds):
+    """3 times or 25 times as fast at tau 2: the clock is wrong, and the page says what the most is."""
+    trace = ten_of(rejected_step())
+    for recorded in (False, True):
+        html = render.compare_html(trace, plain_of(trace, seconds), finished=True, recorded=recorded)
+        assert "The machine is too busy to time this: at most 2.00×, which is τ" in html
+        assert f"{seconds / 0.004:.2f}×" not in html
+
+
+def test_a_sampled_run_is_compared_a_token_at_a_time():
+    """Plain decoding's own text is three times as long: the speedup is of a token, and no calls of that text count."""
+    trace = ten_of(rejected_step(), temperature=1.0)
+    longer = dataclasses.replace(trace, steps=trace.steps * 3)
+    html = render.compare_html(trace, plain_of(longer, 0.006), finished=True)
+    assert "<b>1.50×</b>" in html
+    assert "plain decoding needs 20 for as long a text" in html
 
 
 def test_a_slower_run_says_so():
     """A speedup below one is told in words."""
-    trace = make_trace(rejected_step())
+    trace = ten_of(rejected_step())
     assert "slower" in render.compare_html(trace, plain_of(trace, 0.002), finished=True)
 
 

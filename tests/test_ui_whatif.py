@@ -9,9 +9,12 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 
+from fastllm.analysis.whatif import places
 from fastllm.trace import TraceError, to_json
-from fastllm.ui import recordings, uploads, whatif_tab
-from fastllm.whatif import places
+from fastllm.ui import stage, uploads
+from fastllm.ui.targets import Targets
+from fastllm.ui.watch import recordings
+from fastllm.ui.whatif import tab as whatif_tab
 from tests.traces import trace_of
 
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -106,7 +109,7 @@ def test_a_question_without_an_answer_is_a_sentence(where, settings, words):
 def test_the_tab_builds_and_serves(tiny):
     """Over a real server the page has its components and no public endpoint of its own."""
     with gr.Blocks(analytics_enabled=False) as page:
-        whatif_tab.build(tiny)
+        whatif_tab.build(stage.build(Targets(tiny)))
     _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False)
     try:
         assert Client(url, verbose=False).view_api(return_format="dict")["named_endpoints"] == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from scipy.stats import chi2
@@ -131,7 +133,7 @@ def test_beta_is_the_overlap():
 def test_no_bonus_after_an_accepted_end_of_text():
     """An accepted eos ends the text: nothing is added."""
     p = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    verdict = verify([1], p, None, [0.5, 0.5], eos_id=1)
+    verdict = verify([1], p, None, [0.5, 0.5], eos_ids=(1,))
     assert (verdict.accepted, verdict.token, verdict.kind) == (1, None, None)
 
 
@@ -152,3 +154,13 @@ def test_misfitting_shapes_are_refused():
     """A q with the wrong number of rows is an error, not a broadcast."""
     with pytest.raises(ValueError, match="rows"):
         verify([0, 1], torch.ones(3, 2), torch.ones(1, 2), [0.0, 0.0, 0.0])
+
+
+def test_certain_rows_need_not_be_read():
+    """Greedy: every draft of three tokens gets the verdict that one-hot rows give, end-of-text included."""
+    for draft in itertools.product(range(3), repeat=3):
+        certain = [0, 1, 2, 1]
+        p = torch.eye(3)[certain]
+        for eos in ((), (2,)):
+            assert verify(draft, p, None, [0.0] * 4, eos, certain) == verify(draft, p, None, [0.0] * 4, eos)
+    assert verify([], torch.eye(3)[[2]], None, [0.0], (), [2]) == verify([], torch.eye(3)[[2]], None, [0.0])

@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
+from fastllm.analysis.whatif import Interval, WhatIfError, forbidden, places, sentence, what_if
 from fastllm.config import Sampling
 from fastllm.sampling import RepeatBlocker, distribution
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, Trace
-from fastllm.whatif import Interval, WhatIfError, forbidden, places, sentence, what_if
 
 V, TOP = 60, 5
 PREFIX = (7, 8, 9, 7, 8)  # with 3-grams blocked, 9 may not follow
@@ -222,8 +222,8 @@ def test_the_forbidden_tokens_are_the_samplers():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((9, 0, 1.0, 1.0), "no draft token 1 in step 10"),
-        ((1, 3, 1.0, 1.0), "no draft token 4 in step 2"),
+        ((9, 0, 1.0, 1.0), "no place 1 in the draft of step 10"),
+        ((1, 3, 1.0, 1.0), "no place 4 in the draft of step 2"),
         ((1, 0, -1.0, 1.0), "Temperature must be between"),
         ((1, 0, 1.0, 0.0), "Top-p must be"),
         ((1, 0, 1.0, 1.0, 0.0), "Lenience must be"),

@@ -13,7 +13,9 @@ STEPS = {
     "ngram": "estimate n-gram drafters with KenLM's lmplz",
     "drafter": "teach an LSTM, CNN or T5 drafter, by summaries or by the target",
     "alphas": "the table of alpha by drafter and recipe, from the records of drafter runs",
+    "costs": "what a draft token and the decode loop cost beside a target call",
     "evaluate": "measure acceptance, block efficiency, speed and ROUGE",
+    "calls": "milliseconds of a target call by the tokens it scores, on each engine, beside the memory's floor",
 }
 
 
@@ -24,7 +26,7 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
     for name, text in STEPS.items():
         sub = steps.add_parser(name, help=text, description=text)
         if argv and argv[0] == name:
-            module = importlib.import_module(f"train.{name}")
+            module = importlib.import_module(f"train.steps.{name}")
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser

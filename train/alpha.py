@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import torch
 
-from fastllm.target import Target
+from fastllm.targets.base import Target
 from train.batches import Example, make_batch
 from train.students import Student
-from train.teacher import TopK, dense
+from train.teacher import TopK, dense, rows_at_once
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def measure_alpha(
     was_training = student.training
     student.eval()
     device = next(student.parameters()).device
+    length = max(len(e.text) for e in [*greedy, *sampled])
+    batch_size = rows_at_once(batch_size, length, target.vocab_size)
     hits = tokens = 0
     for at in range(0, len(greedy), batch_size):
         batch = make_batch(greedy[at : at + batch_size], target.eos_id, target.start_id, device)

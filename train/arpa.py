@@ -45,8 +45,8 @@ def read_arpa(path: Path, vocab_size: int, eos_id: int = EOS_ID) -> tuple[list[O
     sizes: list[int] = []
     orders: list[Order] = []
     unknown = None
-    with open(path, encoding="utf-8") as lines:
-        lines = (line.rstrip("\n") for line in lines)
+    with open(path, encoding="utf-8") as file:
+        lines = (line.rstrip("\n") for line in file)
         if next(lines, None) != "\\data\\":
             raise ValueError(f"{path} is not an ARPA file: its first line should be \\data\\.")
         for line in lines:
@@ -85,6 +85,65 @@ def read_arpa(path: Path, vocab_size: int, eos_id: int = EOS_ID) -> tuple[list[O
     if line != "\\end\\" or unknown is None:
         raise ValueError(f"{path} is cut short: it lacks {'<unk>' if unknown is None else 'its end mark'}.")
     return orders, unknown
+
+
+def without_mark(orders: list[Order], unknown: float, vocab_size: int) -> tuple[list[Order], float]:
+    """A model of texts whose cut ones end in a mark, conditioned on no mark coming: P(w | h, w is not the mark).
+
+    lmplz ends every line with ``</s>``. Where a length limit cut a text, that end is none: such lines end in the mark
+    first, so that P(``</s>`` | h) counts true ends only. With c(h) = P(mark | h) every P(w | h) is then divided by
+    1 - c(h), and the backoff weight b(h) becomes b(h) (1 - c(h')) / (1 - c(h)), h' being h without its first token:
+    again a backoff model, and the conditional distribution exactly. (A cut text says that no end came so far and
+    nothing of what would have come: censoring, as in Kaplan & Meier 1958.)
+
+    Args:
+        orders, unknown: of :func:`read_arpa` with `vocab_size` + 1 words, the mark the last of them.
+        vocab_size: without the mark.
+
+    Returns:
+        orders and log10 P of ``<unk>`` as :func:`read_arpa` gives them for `vocab_size`.
+    """
+    mark, base = vocab_size, vocab_size + 2
+    first = orders[0].token == mark
+    # Of every context, by length: its key, ascending, and c.
+    keys, chance = [np.zeros(1, np.int64)], [10.0 ** orders[0].logp[first].astype(np.float64)]
+    if not len(chance[0]):
+        raise ValueError("The ARPA file lacks the mark of cut texts.")
+
+    def of_context(wanted: np.ndarray, n: int) -> np.ndarray:
+        """c of contexts of n tokens; one that the model lacks is seen as the shorter one that it backs off to."""
+        at = np.minimum(np.searchsorted(keys[n], wanted), len(keys[n]) - 1)
+        known = keys[n][at] == wanted
+        out = chance[n][at]
+        if not known.all():
+            out[~known] = of_context(wanted[~known] % base ** (n - 1), n - 1)
+        return out
+
+    out = []
+    for n, order in enumerate(orders, 1):
+        own = order.context * base + order.token
+        kept = (order.token != mark) & (order.context % base != mark)
+        logp = order.logp - np.log10(1 - of_context(order.context, n - 1))
+        backoff = order.backoff.astype(np.float64)
+        if n < len(orders):
+            shorter = of_context(own % base ** (n - 1), n - 1)
+            own_chance = 10.0**backoff * shorter
+            longer = orders[n]
+            marked = longer.token == mark
+            at = np.searchsorted(own, longer.context[marked])
+            own_chance[at] = 10.0 ** longer.logp[marked].astype(np.float64)
+            own_chance = np.minimum(own_chance, 1 - 1e-6)
+            keys.append(own)
+            chance.append(own_chance)
+            backoff += np.log10(1 - shorter) - np.log10(1 - own_chance)
+        # Keys to the base without the mark: <s> moves down by one.
+        context, rest = np.zeros(int(kept.sum()), np.int64), order.context[kept]
+        for place in range(n - 1):
+            digit = rest // base**place % base
+            context += np.where(digit > mark, mark, digit) * (vocab_size + 1) ** place
+        token = np.where(order.token > mark, mark, order.token)[kept]
+        out.append(Order(context, token, logp[kept].astype(np.float32), backoff[kept].astype(np.float32)))
+    return out, unknown - float(np.log10(1 - chance[0][0]))
 
 
 def full_unigram(unigram: Order, unknown: float, vocab_size: int) -> np.ndarray:

@@ -20,12 +20,12 @@ class Example:
 
     Attributes:
         article: what the target reads of it, without prompt prefix and end-of-text token.
-        prefix: ids of the prompt prefix.
+        prompt: exactly what the target reads: :class:`fastllm.targets.base.Prompt`.
         text: the summary, end-of-text token included where it ended.
     """
 
     article: tuple[int, ...]
-    prefix: tuple[int, ...]
+    prompt: tuple[int, ...]
     text: tuple[int, ...]
 
 
@@ -54,7 +54,7 @@ def _padded(rows: Sequence[Sequence[int]], fill: int, device) -> Tensor:
 
 def make_batch(examples: Sequence[Example], eos_id: int, start_id: int, device="cpu") -> Batch:
     """Right-padded tensors."""
-    prompts = [(*e.prefix, *e.article, eos_id) for e in examples]
+    prompts = [e.prompt for e in examples]
     labels = _padded([e.text for e in examples], -1, device)
     inputs = torch.cat([torch.full_like(labels[:, :1], start_id), labels[:, :-1]], 1)
     return Batch(
@@ -67,6 +67,22 @@ def make_batch(examples: Sequence[Example], eos_id: int, start_id: int, device="
     )
 
 
+def pseudo_row(line: str, number: int, path: Path) -> tuple[str, tuple[int, ...]]:
+    """The article's id and the text's token ids of one line of a pseudo-dataset.
+
+    Raises:
+        ValueError: it is no such line.
+    """
+    try:
+        row = json.loads(line)
+        name, ids, summary = row["id"], row["ids"], row.get("summary", "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        name = ids = summary = None
+    if not (isinstance(name, str) and name and isinstance(summary, str) and isinstance(ids, list)):
+        raise ValueError(f"Line {number} of {path} is no row of a pseudo-dataset (id, summary, ids).")
+    return name, tuple(ids)
+
+
 def read_texts(path: Path, vocab_size: int) -> dict[str, tuple[int, ...]]:
     """A pseudo-dataset (``python -m train pseudo``): article id to the target's tokens.
 
@@ -76,14 +92,12 @@ def read_texts(path: Path, vocab_size: int) -> dict[str, tuple[int, ...]]:
     found = {}
     with open(path, encoding="utf-8") as f:
         for number, line in enumerate(f, 1):
-            try:
-                row = json.loads(line)
-                ids = tuple(row["ids"])
-            except (ValueError, KeyError, TypeError):
-                raise ValueError(f"Line {number} of {path} is no row of a pseudo-dataset (id, summary, ids).") from None
+            if not line.strip():
+                continue
+            name, ids = pseudo_row(line, number, path)
             if not ids or not all(type(i) is int and 0 <= i < vocab_size for i in ids):
                 raise ValueError(f"Line {number} of {path} has 'ids' that are not token ids below {vocab_size}.")
-            found[row["id"]] = ids
+            found[name] = ids
     if not found:
         raise ValueError(f"{path} holds no summary.")
     return found

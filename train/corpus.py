@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from train.content import tokenizer_text
 from train.data import Pair
 
 # Two sentences have about the length of the highlights; with three, half of the extracts reached the length limit.
@@ -99,11 +100,11 @@ def build_corpus(pairs: Sequence[Pair], tokenizer, max_article: int, max_summary
 
     With `cache`, the arrays are kept there under a name made from the pairs, the tokenizer and the lengths.
     """
-    key = hashlib.sha256(
-        repr([(p.id, len(p.article), p.summary[:40]) for p in pairs]).encode()
-        + repr((sorted(tokenizer.get_vocab().items())[:2000], max_article, max_summary, EXTRACT_SENTENCES)).encode()
-    ).hexdigest()[:16]
-    file = cache / f"corpus-{key}.npz" if cache else None
+    file = None
+    if cache:
+        about = tokenizer_text(tokenizer), max_article, max_summary, EXTRACT_SENTENCES
+        key = hashlib.sha256(repr(([(p.id, p.article, p.summary) for p in pairs], about)).encode())
+        file = cache / f"corpus-{key.hexdigest()[:16]}.npz"
     if file and file.exists():
         a = np.load(file)
         return Corpus(*(Ragged(a[f"{n}_flat"], a[f"{n}_ends"]) for n in ("articles", "summaries", "extracts")))

@@ -65,9 +65,15 @@ def with_steps(stages: tuple[Stage, ...], spec: str | None, batch_size: int | No
     unknown = set(wanted) - {s.name for s in stages}
     if unknown:
         raise ValueError(f"--steps names {sorted(unknown)}; the stages are {[s.name for s in stages]}.")
-    return tuple(
+    for name, number in wanted.items():
+        if not number.isdecimal():
+            raise ValueError(f"--steps must give {name} a number of 0 or more, as in {name}=600, not {number!r}.")
+    found = tuple(
         replace(s, steps=int(wanted.get(s.name, s.steps)), batch_size=batch_size or s.batch_size) for s in stages
     )
+    if not any(s.steps for s in found):
+        raise ValueError("--steps leaves no step to train: give some stage 1 or more.")
+    return found
 
 
 def task_of(stage: Stage, step: int, seed: int) -> str:

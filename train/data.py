@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,7 +53,8 @@ def load_rows(source: str, split: str = "train") -> Iterator[dict]:
         split: the split of a hub data set; local files have none.
 
     Raises:
-        FileNotFoundError: the source looks like a local file and is not there.
+        FileNotFoundError: the source looks like a local file and is not there, or is a folder without one.
+        ValueError: it is a file of another kind, empty or damaged.
     """
     from datasets import load_dataset
 
@@ -63,9 +63,20 @@ def load_rows(source: str, split: str = "train") -> Iterator[dict]:
         if not path.is_file():
             raise FileNotFoundError(f"There is no data file at {source}.")
         kind = "parquet" if path.suffix == ".parquet" else "json"
-        rows = load_dataset(kind, data_files=str(path), split="train")
+        if path.stat().st_size == 0:
+            raise ValueError(f"{source} is empty.")
+        try:
+            rows = load_dataset(kind, data_files=str(path), split="train")
+        # Each reader has errors of its own; datasets wraps some of them.
+        except Exception as error:
+            reason = str(error.__cause__ or error).strip().splitlines()
+            raise ValueError(f"{source} cannot be read as {kind}: {reason[0] if reason else 'damaged'}") from None
     elif path.is_dir():
+        if not any(path.glob(f"{split}*.parquet")):
+            raise FileNotFoundError(f"The folder {source} holds no {split}*.parquet: give a folder or file of pairs.")
         rows = load_dataset("parquet", data_files=str(path / f"{split}*.parquet"), split="train")
+    elif path.exists():
+        raise ValueError(f"{source} is no .parquet, .jsonl or .json file: give one of these, or a hub name.")
     else:
         rows = load_dataset(source, HUB_CONFIG if source == HUB_NAME else None, split=split)
     yield from rows
@@ -75,18 +86,61 @@ def load_pairs(source: str, split: str = "train", limit: int | None = None) -> l
     """Cleaned, usable pairs of a source, in its order, at most ``limit`` of them.
 
     Raises:
-        ValueError: the source has no columns ``article`` and ``highlights``.
+        ValueError: the source has no columns ``article`` and ``highlights``, a cell that is no text, two texts of one
+            id, or no usable pair.
     """
+    if limit is not None and limit < 1:
+        raise ValueError(f"The limit of pairs must be 1 or more, not {limit}.")
     pairs: list[Pair] = []
+    rows = 0
+    known: dict[str, tuple[int, int]] = {}  # id: its row, and what stands there
     for i, row in enumerate(load_rows(source, split)):
         if "article" not in row or "highlights" not in row:
             raise ValueError(f"{source} needs the columns 'article' and 'highlights'; it has {sorted(row)}.")
-        pair = Pair(str(row.get("id", i)), clean_article(row["article"]), clean_highlights(row["highlights"]))
-        if is_usable(pair):
+        rows += 1
+        article, highlights = (_text_of(row, name, i + 1, source) for name in ("article", "highlights"))
+        pair = Pair(_id_of(row, i + 1, source), clean_article(article), clean_highlights(highlights))
+        first, text = known.setdefault(pair.id, (i + 1, hash((article, highlights))))
+        if text != hash((article, highlights)):
+            raise ValueError(f"Row {i + 1} of {source} has the id {pair.id!r} of row {first}: give each its own.")
+        if first == i + 1 and is_usable(pair):
             pairs.append(pair)
         if limit is not None and len(pairs) >= limit:
             break
+    if not pairs:
+        raise ValueError(
+            f"{source} has no usable pair among {rows} rows: an article needs {MIN_ARTICLE_WORDS} words or more, its "
+            f"highlights 1 to {MAX_SUMMARY_WORDS}."
+        )
     return pairs
+
+
+def _id_of(row: dict, number: int, source: str) -> str:
+    """A row's id; its place in the file, counted from 0, where it has none.
+
+    Raises:
+        ValueError: it is neither text nor a whole number.
+    """
+    value = row.get("id")
+    if value is None or value == "":
+        return str(number - 1)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError(f"Row {number} of {source} has a value of type {type(value).__name__} as 'id', not text.")
+    return str(value)
+
+
+def _text_of(row: dict, name: str, number: int, source: str) -> str:
+    """A cell that must be text.
+
+    Raises:
+        ValueError: it is empty or something else, with the row's number, counted from 1.
+    """
+    value = row[name]
+    if value is None:
+        raise ValueError(f"Row {number} of {source} has no {name!r}: fill it in, or leave the row out.")
+    if not isinstance(value, str):
+        raise ValueError(f"Row {number} of {source} has a value of type {type(value).__name__} as {name!r}, not text.")
+    return value
 
 
 def sample_pairs(source: str, split: str, at_most: int, seed: int = 0) -> list[Pair]:
@@ -100,35 +154,18 @@ def sample_pairs(source: str, split: str, at_most: int, seed: int = 0) -> list[P
 
 
 def load_texts(source: str, limit: int | None = None) -> list[str]:
-    """Plain texts (column ``text``) for the tokenizer and for learning to copy."""
-    texts = []
+    """Plain texts (column ``text``) for the tokenizer and for learning to copy.
+
+    Raises:
+        ValueError: there is no such column, a cell that is no text, or no row.
+    """
+    texts: list[str] = []
     for row in load_rows(source):
-        texts.append(_SPACE.sub(" ", row["text"]).strip())
+        if "text" not in row:
+            raise ValueError(f"{source} needs the column 'text'; it has {sorted(row)}.")
+        texts.append(_SPACE.sub(" ", _text_of(row, "text", len(texts) + 1, source)).strip())
         if limit is not None and len(texts) >= limit:
             break
+    if not texts:
+        raise ValueError(f"{source} holds no text.")
     return texts
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", default=HUB_NAME, help="hub name, .parquet or .jsonl file, or folder of parquet")
-    parser.add_argument("--split", default="train")
-    parser.add_argument("--limit", type=int, default=None, help="use at most so many pairs")
-    parser.add_argument("--out", type=Path, required=True, help="the cleaned pairs as one .jsonl file")
-
-
-def run(args: argparse.Namespace) -> None:
-    """``python -m train data``: write cleaned pairs as jsonl, for the other steps to read."""
-    import json
-
-    from train.record import Record
-
-    record = Record("data", vars(args), [args.data])
-    pairs = load_pairs(args.data, args.split, args.limit)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(args.out, "w", encoding="utf-8") as f:
-        for pair in pairs:
-            row = {"id": pair.id, "article": pair.article, "highlights": pair.summary}
-            f.write(json.dumps(row, ensure_ascii=False) + "\n")
-    record.notes["pairs"] = len(pairs)
-    record.write(args.out.with_suffix(".record.json"))
-    print(f"{len(pairs)} pairs in {args.out}")

@@ -20,9 +20,13 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, make_trace, speculative
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.t5 import T5Drafter
-from fastllm.target import Target, TargetSession
+from fastllm.rules import lossless
+from fastllm.targets.base import Target, TargetSession
 from fastllm.trace import Trace, from_json, to_json
+from train.claim import claim
+from train.content import fingerprint
 from train.data import Pair
+from train.library import library_generate
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,24 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Method:
+    """How drafts are judged and how long they get: the settings of those names. The defaults are Algorithm 1's."""
+
+    rule: str = "token"
+    lengths: str = "constant"
+    rollback: float = 0.0
+
+    @property
+    def lossless(self) -> bool:
+        """Whether greedy texts must be plain decoding's."""
+        return lossless(self.rule, self.rollback)
+
+    def departures(self) -> dict[str, Any]:
+        """What is not Algorithm 1's: a claim from before there were methods names none, and still holds."""
+        return {k: v for k, v in asdict(self).items() if v != getattr(Method(), k)}
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that decides what is measured of an article.
 
@@ -42,6 +64,7 @@ class Plan:
         assistant: the T5 to time under transformers' assisted generation, too.
         limit: most tokens of a summary.
         seed: that of the first article; each later one has the next.
+        method: of every drafter's job.
     """
 
     target: Target
@@ -51,10 +74,12 @@ class Plan:
     limit: int
     top: int
     seed: int
+    method: Method = Method()
 
     def settings(self, job: Job, number: int) -> Settings:
         sampling = Sampling(job.temperature, 0, self.top_p, self.target.preset.no_repeat_ngram_size)
-        return Settings(job.gamma, sampling, self.seed + number, self.limit, self.top)
+        method = asdict(self.method) if job.drafter else {}
+        return Settings(job.gamma, sampling, self.seed + number, self.limit, self.top, **method)
 
     @property
     def greedy(self) -> Job | None:
@@ -69,10 +94,12 @@ class Plan:
     def as_dict(self) -> dict[str, Any]:
         """What two runs must share to be one evaluation."""
         return {
-            "target": self.target.sha256,
+            "target": fingerprint(self.target),
+            "engine": self.target.engine.name,
             "jobs": [[j.drafter and (j.drafter.name, j.drafter.sha256), j.gamma, j.temperature] for j in self.jobs],
             "assistant": self.assistant and self.assistant.sha256,
             **{k: getattr(self, k) for k in ("top_p", "limit", "top", "seed")},
+            **self.method.departures(),
         }
 
 
@@ -110,25 +137,28 @@ def decode(session: TargetSession, job: Job, settings: Settings) -> Trace:
 
 @torch.inference_mode()
 def time_generate(
-    target: Target, session: TargetSession, settings: Settings, assistant: T5Drafter | None = None
+    target: Target, prompt_ids: Sequence[int], settings: Settings, assistant: T5Drafter | None = None
 ) -> tuple[float, list[int]]:
-    """Seconds and tokens of transformers' own greedy generate on the same prompt, its encoder pass included.
+    """Seconds and tokens of transformers' own greedy generate on a prompt's ids, its encoder pass included.
 
     With `assistant`, assisted generation (its speculative decoding) with that T5 as it comes: twenty assistant tokens
     at most, fewer where the assistant is unsure.
     """
-    ids = torch.tensor([session.source.prompt_ids], device=target.device)
-    helped = {"assistant_model": assistant.model} if assistant else {}
+    ids = torch.tensor([list(prompt_ids)], device=target.device)
+    model, helper = target.model, assistant.model if assistant else None
     started = time.perf_counter()
-    out = target.model.generate(
-        ids,
-        do_sample=False,
-        num_beams=1,
-        max_new_tokens=settings.max_new_tokens,
-        no_repeat_ngram_size=settings.sampling.no_repeat_ngram_size,
-        **helped,
+    out = library_generate(
+        model,
+        {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
+        settings.max_new_tokens,
+        target.eos_ids,
+        target.start_id if model.config.is_encoder_decoder else None,
+        target.first_id,
+        settings.sampling.no_repeat_ngram_size,
+        assistant=helper,
     )
-    return time.perf_counter() - started, out[0, 1:].tolist()
+    before = 1 if model.config.is_encoder_decoder else ids.shape[1]
+    return time.perf_counter() - started, out[0, before:].tolist()
 
 
 def measure_article(plan: Plan, article: str, number: int) -> Measured:
@@ -140,9 +170,9 @@ def measure_article(plan: Plan, article: str, number: int) -> Measured:
     timings = {}
     if greedy := plan.greedy:
         wanted, settings = here[greedy].tokens, plan.settings(greedy, number)
-        timings["generate"] = Timing.of(*time_generate(plan.target, session, settings), wanted)
+        timings["generate"] = Timing.of(*time_generate(plan.target, session.source.prompt_ids, settings), wanted)
         if plan.assistant:
-            assisted = time_generate(plan.target, session, settings, plan.assistant)
+            assisted = time_generate(plan.target, session.source.prompt_ids, settings, plan.assistant)
             timings["assisted"] = Timing.of(*assisted, wanted)
         for name, job in (("ours", greedy), *((str(j.gamma), j) for j in plan.paired)):
             # The drafter's own encoder runs inside the first draft; a fresh session pays for the target's, too.
@@ -158,7 +188,7 @@ def measure(plan: Plan, pairs: Iterable[Pair], state: Path | None = None) -> lis
         ValueError: the state was made by another target, drafter or setting.
     """
     if state:
-        _claim(state, plan)
+        claim(state, plan.as_dict(), "an evaluation", any(state.glob("*.jsonl")))
     found, warm = [], False
     for number, pair in enumerate(tqdm(pairs, unit="article", mininterval=5)):
         file = state and state / f"{number:05d}.jsonl"
@@ -175,8 +205,8 @@ def measure(plan: Plan, pairs: Iterable[Pair], state: Path | None = None) -> lis
 
 
 def mismatches(plan: Plan, found: Iterable[Measured]) -> int:
-    """Greedy texts that are not plain decoding's."""
-    if plan.greedy is None:
+    """Greedy texts that are not plain decoding's and should be: none under a lossy rule, which changes texts."""
+    if plan.greedy is None or not plan.method.lossless:
         return 0
     at = plan.jobs.index(plan.greedy)
     return sum(
@@ -214,25 +244,16 @@ def compared(plan: Plan, found: Sequence[Measured]) -> dict | None:
     return result
 
 
-def _claim(state: Path, plan: Plan) -> None:
-    """Mark a new folder as this plan's, or see that an old one is."""
-    state.mkdir(parents=True, exist_ok=True)
-    file, wanted = state / "plan.json", json.loads(json.dumps(plan.as_dict()))
-    if not file.exists():
-        file.write_text(json.dumps(wanted))
-    before = json.loads(file.read_text())
-    if differing := [k for k in wanted if before.get(k) != wanted[k]]:
-        raise ValueError(
-            f"{state} holds an evaluation with other {', '.join(differing)}: give the arguments of then, or an empty "
-            "folder to --state."
-        )
-
-
 def _write(file: Path, one: Measured) -> None:
-    """A line of timings and the article's seconds, then a trace a line; swapped in, so that a cut leaves no half."""
+    """A line of timings and the article's seconds, then a trace a line."""
     head = {"seconds": one.seconds, "timings": {k: asdict(v) for k, v in one.timings.items()}}
+    write_whole(file, "\n".join([json.dumps(head), *map(to_json, one.traces)]) + "\n")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file of a state: swapped in, so that a cut leaves no half."""
     fresh = file.with_suffix(".tmp")
-    fresh.write_text("\n".join([json.dumps(head), *map(to_json, one.traces)]) + "\n", encoding="utf-8")
+    fresh.write_text(text, encoding="utf-8")
     fresh.rename(file)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,7 +34,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.loss not in ("ce", "imitate", *DIVERGENCES):
             raise ValueError(f"There is no loss {self.loss!r}: give ce, imitate, {', '.join(DIVERGENCES)}.")
-        if not 0 <= self.on_policy <= 1 or self.temperature <= 0:
+        if not (0 <= self.on_policy <= 1 and 0 < self.temperature < math.inf):
             raise ValueError("The share of own texts lies between 0 and 1, and a temperature above 0.")
         if self.on_policy and self.loss == "ce":
             raise ValueError("The drafter's own text has no reference: take imitate or a divergence.")

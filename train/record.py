@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -42,12 +44,56 @@ def versions() -> dict[str, str]:
     return found
 
 
+# Where a path outside the repository begins: the root, the home folder, the folder above, a drive.
+_PLACE = re.compile(r"(?:/|~[/\\]|\.\.[/\\]|[A-Za-z]:[\\/])")
+# Folders that say nothing by themselves: the one that they lie in is named, too.
+_NAMELESS = ("out", "state", "latest", "record.json")
+
+
+def without_folders(text: str) -> str:
+    """A path, or a list of them with commas, without the folders of this machine: file names only.
+
+    Paths within the repository stay, as do texts that are no paths. A drafter's place (``t5:../models/small``) counts.
+
+    >>> without_folders("~/data/a.parquet,checkpoints/mini")
+    'a.parquet,checkpoints/mini'
+    """
+
+    def name(part: str) -> str:
+        head, place = (part[:3], part[3:]) if part.startswith("t5:") else ("", part)
+        if not _PLACE.match(place):
+            return part
+        parts = [p for p in re.split(r"[/\\]", place) if p not in ("", ".", "..", "~")]
+        keep = next((i for i in range(len(parts), 0, -1) if parts[i - 1] not in _NAMELESS), len(parts))
+        return head + "/".join(parts[keep - 1 :] if keep else parts)
+
+    return ",".join(map(name, text.split(",")))
+
+
+def _cleaned(value: Any) -> Any:
+    """`value` with every text and path in it through :func:`without_folders`."""
+    if isinstance(value, Path | str):
+        return without_folders(str(value))
+    if isinstance(value, Mapping):
+        return {k: _cleaned(v) for k, v in value.items()}
+    return [_cleaned(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """The command as one could type it elsewhere: its arguments, and of paths the file names."""
+    words = []
+    for word in argv:
+        flag, equals, value = word.partition("=")
+        words.append(f"{flag}={without_folders(value)}" if flag.startswith("--") and equals else without_folders(word))
+    return shlex.join(["python", "-m", "train", *words])
+
+
 def describe_data(path: str) -> dict[str, Any]:
     """Name and, for local files, size and hash of one data source."""
     file = Path(path)
     if file.is_file():
         return {"name": file.name, "bytes": file.stat().st_size, "sha256": file_sha256(file)}
-    return {"name": path}
+    return {"name": without_folders(path)}
 
 
 @dataclass
@@ -70,15 +116,15 @@ class Record:
     def as_dict(self) -> dict[str, Any]:
         return {
             "step": self.step,
-            "command": " ".join(["python -m train", *sys.argv[1:]]),
-            "arguments": {k: (str(v) if isinstance(v, Path) else v) for k, v in self.arguments.items()},
+            "command": command_line(sys.argv[1:]),
+            "arguments": _cleaned(dict(self.arguments)),
             "commit": git_commit(),
             "versions": versions(),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "data": [describe_data(d) for d in self.data],
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(self.seconds(), 1),
-            **self.notes,
+            **_cleaned(self.notes),
         }
 
     def write(self, path: Path) -> None:

@@ -1,59 +1,91 @@
-"""What an evaluation reports: rows from traces, intervals over articles, best gammas, and results joined into one."""
+"""What an evaluation reports: rows from traces, best gammas, and results joined into one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
-import numpy as np
-
-from fastllm.metrics import (
+from fastllm.analysis.metrics import (
     acceptance_by_position,
-    cost_coefficient,
-    measured_speedup,
-    predicted_speedup,
+    draft_shares,
+    mean_expected_tau,
+    predicted_by_drafts,
     summarise,
 )
+from fastllm.analysis.timing import Calls, compare
 from fastllm.trace import Trace
 from train.measure import Job
 
 
-def bootstrap_interval(spec: Sequence[Trace], plain: Sequence[Trace], seed: int, draws: int = 1000) -> list[float]:
-    """95 % percentile interval of the measured speedup, articles resampled with replacement (Efron 1979)."""
-    sums = np.array([[p.seconds, len(p.tokens), s.seconds, len(s.tokens)] for p, s in zip(plain, spec, strict=True)])
-    rows = np.random.default_rng(seed).integers(0, len(sums), (draws, len(sums)))
-    total = sums[rows].sum(1)
-    ratios = (total[:, 0] / total[:, 1]) / (total[:, 2] / total[:, 3])
-    return [round(float(x), 3) for x in np.percentile(ratios, [2.5, 97.5])]
+def method_of(record: Trace | Mapping[str, Any]) -> dict[str, Any]:
+    """Rule, draft lengths and rollback of a trace or of a row; rows from before there were several have the token
+    rule and constant drafts."""
+    get = record.get if isinstance(record, Mapping) else lambda k, _: getattr(record, k)
+    return {k: get(k, default) for k, default in (("rule", "token"), ("lengths", "constant"), ("rollback", 0.0))}
+
+
+def key_of(row: Mapping[str, Any]) -> tuple:
+    """What one line of the table is about, gamma left out: drafter, temperature and method."""
+    return row["drafter"], row["temperature"], *method_of(row).values()
+
+
+def changed(spec: Sequence[Trace], plain: Sequence[Trace]) -> float:
+    """Share of articles whose text is not plain decoding's."""
+    return sum(a.tokens != b.tokens for a, b in zip(spec, plain, strict=True)) / len(spec)
 
 
 def row_of(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed: int) -> dict:
-    """One row of the table: everything measured for one drafter, gamma and temperature."""
+    """One row of the table: everything measured for one drafter, gamma and temperature.
+
+    ``texts_changed`` is the share of greedy texts that are not plain decoding's: 0 under a lossless rule.
+    ``measured_speedup`` and its interval are None where the machine was too busy to time them; ``trouble`` says so.
+    """
+    if job.drafter is None:
+        raise ValueError("a row is of a drafter; plain decoding has rows of its own")
     metrics = summarise(*spec)
-    alpha, c = metrics.mean_beta, cost_coefficient(spec, plain)
+    timing = compare([Calls.of(t.steps) for t in spec], [Calls.of(t.steps) for t in plain], seed)
+    if timing is None:
+        raise ValueError(f"{job.drafter.name} wrote nothing on any article: there is nothing to report.")
+    positions = acceptance_by_position(spec)
+    shares = draft_shares(positions, metrics.target_calls)
+    alpha, c = metrics.mean_beta, timing.c
+    predicted = expected = None
+    method = method_of(spec[0])
+    # Equation 1 and Theorem 3.8 are about the token rule: what another one keeps does not follow from alpha.
+    if alpha is not None and method["rule"] == "token":
+        expected = mean_expected_tau(min(1.0, alpha), shares)
+        if c is not None and metrics.tau is not None:
+            predicted = predicted_by_drafts(min(1.0, alpha), shares, c, metrics.tau)
     rounded = {
         "mean_beta": alpha,
         "accepted_tested": metrics.accepted_tested,
         "accepted_drafted": metrics.accepted_drafted,
         "tau": metrics.tau,
+        "drafted_per_call": sum(shares),
+        "expected_tau": expected,
         "c": c,
-        "predicted_speedup": None if alpha is None or c is None else predicted_speedup(min(1.0, alpha), job.gamma, c),
-        "measured_speedup": measured_speedup(spec, plain),
+        "predicted_speedup": predicted,
+        "measured_speedup": timing.speedup,
         "overhead_share": metrics.overhead_share,
         "draft_share": metrics.seconds_draft / metrics.seconds,
+        "texts_changed": changed(spec, plain) if job.temperature == 0 else None,
     }
     return {
         "drafter": job.drafter.name,
+        "drafter_sha256": job.drafter.sha256,
         "gamma": job.gamma,
         "temperature": job.temperature,
+        **method,
         "articles": len(spec),
         **{k: None if v is None else round(v, 4) for k, v in rounded.items()},
-        "speedup_interval": bootstrap_interval(spec, plain, seed),
+        "speedup_interval": timing.interval and [round(x, 4) for x in timing.interval],
+        "trouble": timing.trouble,
         "target_calls": metrics.target_calls,
         "tokens": metrics.tokens,
         "ms_per_target_call": round(1e3 * metrics.seconds_target / metrics.target_calls, 3),
-        "us_per_draft_token": round(1e6 * metrics.seconds_draft / metrics.drafted, 1) if metrics.drafted else None,
-        "positions": [asdict(r) for r in acceptance_by_position(spec)],
+        "us_per_draft_token": None if timing.draft_token is None else round(1e6 * timing.draft_token, 1),
+        "positions": [asdict(r) for r in positions],
     }
 
 
@@ -62,27 +94,32 @@ def plain_row(temperature: float, traces: Sequence[Trace]) -> dict:
     return {
         "temperature": temperature,
         "ms_per_target_call": round(1e3 * metrics.seconds_target / metrics.target_calls, 3),
-        "tokens_per_second": round(metrics.tokens_per_second, 1),
+        "tokens_per_second": round(metrics.tokens_per_second or 0.0, 1),
         "mean_tokens": round(metrics.tokens / len(traces), 1),
-        "overhead_share": round(metrics.overhead_share, 4),
+        "overhead_share": round(metrics.overhead_share or 0.0, 4),
     }
 
 
 def best_gammas(rows: Sequence[dict]) -> list[dict]:
-    """For each drafter and temperature: the gamma of the highest predicted speedup, and of the highest measured."""
-    groups: dict[tuple[str, float], list[dict]] = {}
+    """For each drafter, temperature and method: the gamma of the highest predicted and of the highest measured speedup.
+
+    The predicted one is None where nothing is foretold, as under another rule than the token rule.
+    """
+    groups: dict[tuple, list[dict]] = {}
     for row in rows:
-        groups.setdefault((row["drafter"], row["temperature"]), []).append(row)
+        groups.setdefault(key_of(row), []).append(row)
     found = []
-    for (drafter, temperature), some in groups.items():
-        measured = max(some, key=lambda r: r["measured_speedup"])
-        predicted = max(some, key=lambda r: r["predicted_speedup"] or 0)
+    for some in groups.values():
+        measured = max(some, key=lambda r: (r["measured_speedup"] or 0, r["tau"]))
+        foretold = [r for r in some if r["predicted_speedup"] is not None]
+        predicted = max(foretold, key=lambda r: r["predicted_speedup"], default=None)
         found.append(
             {
-                "drafter": drafter,
-                "temperature": temperature,
-                "predicted_gamma": predicted["gamma"],
-                "predicted_speedup": predicted["predicted_speedup"],
+                "drafter": some[0]["drafter"],
+                "temperature": some[0]["temperature"],
+                **method_of(some[0]),
+                "predicted_gamma": predicted and predicted["gamma"],
+                "predicted_speedup": predicted and predicted["predicted_speedup"],
                 "measured_gamma": measured["gamma"],
                 "measured_speedup": measured["measured_speedup"],
             }
@@ -94,8 +131,8 @@ def merge(results: Sequence[dict]) -> dict:
     """Results on one target and one source, one per temperature or family say, as one.
 
     Each row was measured against plain decoding within its own run, and says over how many articles; of two for the
-    same drafter, gamma and temperature the later result's counts. The first result's facts about the machine and its
-    ROUGE are kept; the commands of all are named.
+    same drafter, gamma, temperature and method the later result's counts. The first result's facts about the machine
+    and its ROUGE are kept; the commands of all are named.
 
     Raises:
         ValueError: the results differ in target or data.
@@ -106,9 +143,7 @@ def merge(results: Sequence[dict]) -> dict:
         if not same:
             raise ValueError("The results to merge differ in target or data: evaluate them alike.")
     rows = {
-        (r["drafter"], r["gamma"], r["temperature"]): {"articles": result["articles"], **r}
-        for result in results
-        for r in result["rows"]
+        (*key_of(r), r["gamma"]): {"articles": result["articles"], **r} for result in results for r in result["rows"]
     }
     plain = {p["temperature"]: p for result in results for p in result["target"]["plain"]}
     return {

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForSeq2SeqLM, T5Config, T5ForConditionalGeneration
+from transformers import T5Config, T5ForConditionalGeneration
 
-from fastllm.config import TargetPreset
 from fastllm.drafters.cnn import CnnDrafter, CnnModel
-from fastllm.drafters.copying import CopyConfig, CopyModel
+from fastllm.drafters.copying import PAST_END, CopyConfig, CopyModel
 from fastllm.drafters.lstm import LstmDrafter, LstmModel
 from fastllm.drafters.neural import save_model
-from fastllm.target import Target
-from train.batches import Batch
+from fastllm.drafters.rows import Columns, rows_of
+from fastllm.targets.base import Target
+from fastllm.targets.pretrained import Checkpoint, is_tied
+from train.batches import Batch, Example
+from train.library import library_generate
 
 COPY_MODELS: dict[str, tuple[type[CopyModel], dict[str, int]]] = {
     "lstm": (LstmModel, {"d_state": 128, "layers": 1, "article_kernel": 3}),
     "cnn": (CnnModel, {"d_state": 96, "layers": 2, "kernel": 4, "article_kernel": 3}),
 }
 FAMILIES = (*COPY_MODELS, "t5")
+# A fresh drafter whose embeddings would be larger than this in float16 gives rows to frequent pieces only.
+LARGEST, OWN, SHARED = 8_000_000, 8192, 256
 
 
 class Student(nn.Module):
@@ -28,9 +35,16 @@ class Student(nn.Module):
 
     learning_rate: float
 
-    def forward(self, article: Tensor, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor) -> Tensor:
-        """ln q at every position, (B, T, V); arguments as in :class:`train.batches.Batch`."""
+    def forward(
+        self, article: Tensor, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor, columns: Columns | None = None
+    ) -> Tensor:
+        """ln q at every position, (B, T, V), or (B, T, C) over `columns`; arguments as in
+        :class:`train.batches.Batch`."""
         raise NotImplementedError
+
+    def columns(self, batch: Batch) -> Columns | None:
+        """Over what a loss on `batch` may add p and q up; None for every token by itself."""
+        return None
 
     def sample(self, batch: Batch, limit: int, eos_id: int, start_id: int) -> list[tuple[int, ...]]:
         """The student's own text for every article, drawn at temperature 1, at most `limit` tokens."""
@@ -52,8 +66,18 @@ class CopyStudent(Student):
         super().__init__()
         self.model, self.family = model, family
 
-    def forward(self, article: Tensor, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor) -> Tensor:
-        return self.model(article, inputs)
+    def forward(
+        self, article: Tensor, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor, columns: Columns | None = None
+    ) -> Tensor:
+        return self.model(article, inputs, columns)
+
+    def columns(self, batch: Batch) -> Columns | None:
+        """One for each row, and one for each token of the articles and texts that shares its row."""
+        rows, config = self.model.rows, self.model.config
+        if rows is None:
+            return None
+        seen = torch.cat([batch.article[batch.article != PAST_END], batch.labels[batch.mask]])
+        return Columns.few(rows, config.own, config.rows, seen)
 
     @torch.no_grad()
     def sample(self, batch: Batch, limit: int, eos_id: int, start_id: int) -> list[tuple[int, ...]]:
@@ -87,16 +111,18 @@ class T5Student(Student):
         super().__init__()
         self.model = model
 
-    def forward(self, article: Tensor, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor) -> Tensor:
-        logits = self.model(input_ids=prompt, attention_mask=prompt_mask, decoder_input_ids=inputs).logits
+    def forward(
+        self, article: Tensor, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor, columns: Columns | None = None
+    ) -> Tensor:
+        logits = self.model(
+            input_ids=prompt, attention_mask=prompt_mask, decoder_input_ids=inputs, use_cache=False
+        ).logits
         return logits.float().log_softmax(-1)
 
     @torch.no_grad()
     def sample(self, batch: Batch, limit: int, eos_id: int, start_id: int) -> list[tuple[int, ...]]:
-        rows = self.model.generate(
-            input_ids=batch.prompt, attention_mask=batch.prompt_mask, do_sample=True, top_k=0, num_beams=1,
-            max_new_tokens=limit, no_repeat_ngram_size=0,
-        )  # fmt: skip
+        given = {"input_ids": batch.prompt, "attention_mask": batch.prompt_mask}
+        rows = library_generate(self.model, given, limit, (eos_id,), start_id, sample=True)
         return [_until(row[1:], eos_id) for row in rows.tolist()]
 
     def optimizer(self, lr: float) -> torch.optim.Optimizer:
@@ -105,18 +131,37 @@ class T5Student(Student):
     def save(self, folder: Path) -> None:
         """Float16 safetensors without a tokenizer: it is the target's."""
         half = {k: v.detach().cpu().half().contiguous() for k, v in self.model.state_dict().items()}
-        if self.model.config.tie_word_embeddings:
-            tied = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"}
-            half = {k: v for k, v in half.items() if k not in tied}
-        self.model.save_pretrained(folder, state_dict=half)
+        self.model.save_pretrained(folder, state_dict=without_copies(self.model, half))
+
+
+def without_copies(model, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`weights` of a T5 without those that are the shared embedding under another name: what is the same is looked up
+    in the model's memory, as every T5's configuration says that its head is tied."""
+    shared = model.shared.weight.data_ptr()
+    copies = {n for n, p in model.named_parameters(remove_duplicate=False) if p.data_ptr() == shared} - {
+        "shared.weight"
+    }
+    return {k: v for k, v in weights.items() if k not in copies}
 
 
 def _until(row: list[int], eos_id: int) -> tuple[int, ...]:
     return tuple(row[: row.index(eos_id) + 1] if eos_id in row else row)
 
 
+def check_family(family: str, target: Target, init: Path | None) -> None:
+    """Refuse, before anything is computed, a fresh drafter that cannot be made from this target.
+
+    Raises:
+        ValueError: a fresh T5 of a target that is no T5.
+    """
+    config = target.model.config
+    if family not in COPY_MODELS and init is None and not isinstance(config, T5Config):
+        raise ValueError(f"A {config.model_type} cannot be shrunk to a T5 drafter: give --init a T5 of this tokenizer.")
+
+
 def shrunk(target: Target, layers: int) -> T5ForConditionalGeneration:
-    """A T5 with `layers` + `layers` of the target's layers, evenly spaced, its embeddings and final norms.
+    """A T5 with `layers` + `layers` of the target's layers, evenly spaced, its embeddings and final norms; of a side
+    that has fewer, all of them, so that as many layers as the deeper side has are the target itself.
 
     Shleifer & Rush 2020 ("Pre-trained Summarization Distillation", section 3: shrink and fine-tune); they keep the
     whole encoder.
@@ -124,18 +169,21 @@ def shrunk(target: Target, layers: int) -> T5ForConditionalGeneration:
     Raises:
         ValueError: more layers than the target has, or a target that is no T5.
     """
+    check_family("t5", target, None)
     config = target.model.config
-    if not isinstance(config, T5Config):
-        raise ValueError(f"A {config.model_type} cannot be shrunk to a T5 drafter: give --init a T5 of this tokenizer.")
-    has = (config.num_layers, config.num_decoder_layers)
-    if not 1 <= layers <= min(has):
-        raise ValueError(f"--layers must be from 1 to {min(has)}, the target's, not {layers}.")
+    has = (config.num_layers, config.num_decoder_layers or config.num_layers)
+    if not 1 <= layers <= max(has):
+        raise ValueError(f"--layers must be from 1 to {max(has)}, the target's, not {layers}.")
+    kept = tuple(min(layers, n) for n in has)
     small = T5ForConditionalGeneration(
-        T5Config(**{**config.to_dict(), "num_layers": layers, "num_decoder_layers": layers})
+        T5Config(**{**config.to_dict(), "num_layers": kept[0], "num_decoder_layers": kept[1]})
     )
+    small.config.scale_decoder_outputs = config.scale_decoder_outputs
+    if not is_tied(target.model):
+        small.lm_head.weight = nn.Parameter(small.lm_head.weight.detach().clone())
     pick = {
-        side: [round(i * (n - 1) / max(1, layers - 1)) for i in range(layers)]
-        for side, n in zip(("encoder", "decoder"), has, strict=True)
+        side: [round(i * (n - 1) / max(1, k - 1)) for i in range(k)]
+        for side, n, k in zip(("encoder", "decoder"), has, kept, strict=True)
     }
     weights = target.model.state_dict()
     taken = {}
@@ -150,10 +198,55 @@ def shrunk(target: Target, layers: int) -> T5ForConditionalGeneration:
     return small
 
 
-def new_student(family: str, target: Target, init: Path | None, **given: int) -> Student:
+def _t5_to_go_on_from(init: Path, target: Target) -> T5ForConditionalGeneration:
+    """The T5 in `init`, for this target's tokens.
+
+    Raises:
+        ValueError: it cannot be read whole, is no T5, or has other tokens.
+    """
+    if not init.is_dir():
+        raise ValueError(f"There is no drafter at {init}: give --init the folder of one.")
+    model = Checkpoint(init, torch.float32, torch.device("cpu")).model
+    if not isinstance(model, T5ForConditionalGeneration):
+        raise ValueError(f"{init} holds a {model.config.model_type}, no T5: give --init a drafter of that family.")
+    columns = model.get_output_embeddings().weight.shape[0]
+    if columns < target.legal_size:
+        raise ValueError(f"{init} has {columns} tokens and the target {target.legal_size}: give --init one of its own.")
+    return model
+
+
+def by_frequency(examples: Sequence[Example], start_id: int, vocab_size: int) -> list[int]:
+    """All token ids, those first that texts hold most often (each begins with the start token), of equal ones those
+    that articles hold most often."""
+    count = lambda rows: np.bincount(np.concatenate([np.array(r, np.int64) for r in rows]), minlength=vocab_size)  # noqa: E731
+    said, read = count([(start_id, *e.text) for e in examples]), count([e.article for e in examples])
+    return np.lexsort((-read, -said)).tolist()
+
+
+def rows_given(d_model: int, vocab_size: int, own: int | None) -> dict[str, int]:
+    """The rows of a fresh drafter, as fields of :class:`CopyConfig`: `own` for frequent pieces and some that the
+    others share, where not all V have their own.
+    """
+    if own is None:
+        own = OWN if 2 * d_model * vocab_size > LARGEST else vocab_size
+    if own + 1 >= vocab_size:
+        return {}
+    return {"own": own, "shared": min(SHARED, vocab_size - own)}
+
+
+def new_student(
+    family: str,
+    target: Target,
+    init: Path | None,
+    examples: Sequence[Example] = (),
+    pieces: int | None = None,
+    **given: int,
+) -> Student:
     """A student to begin with: the drafter in `init`, or a fresh one of the family's sizes.
 
     Args:
+        examples: by whose texts pieces are frequent.
+        pieces: how many frequent ones have an embedding of their own in a fresh LSTM or CNN; None: all that fit.
         given: sizes of a fresh one that are not the family's: fields of :class:`CopyConfig`, of a T5 only `layers`.
 
     Raises:
@@ -161,7 +254,7 @@ def new_student(family: str, target: Target, init: Path | None, **given: int) ->
     """
     if family == "t5":
         if init:
-            return T5Student(AutoModelForSeq2SeqLM.from_pretrained(init, dtype=torch.float32))
+            return T5Student(_t5_to_go_on_from(init, target))
         return T5Student(shrunk(target, given.get("layers", 2)))
     if family not in COPY_MODELS:
         raise ValueError(f"There is no drafter family {family!r} to train: give one of {', '.join(FAMILIES)}.")
@@ -169,10 +262,10 @@ def new_student(family: str, target: Target, init: Path | None, **given: int) ->
         kind = {"lstm": LstmDrafter, "cnn": CnnDrafter}[family]
         return CopyStudent(kind.load(init, target.vocab_size).model.train(), family)
     model_class, sizes = COPY_MODELS[family]
-    return CopyStudent(model_class(CopyConfig(target.vocab_size, **{**sizes, **given})), family)
-
-
-def prefix_ids(target: Target) -> tuple[int, ...]:
-    """Ids of the target's prompt prefix."""
-    preset: TargetPreset = target.preset
-    return tuple(target.tokenizer(preset.prefix, add_special_tokens=False).input_ids) if preset.prefix else ()
+    config = CopyConfig(target.vocab_size, **{**sizes, **given})
+    config = replace(config, **rows_given(config.d_model, config.vocab_size, pieces))
+    model = model_class(config)
+    if config.own and examples:
+        order = by_frequency(examples, target.start_id, config.vocab_size)
+        model.rows = rows_of(order, config.vocab_size, config.own, config.shared)
+    return CopyStudent(model, family)

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from fastllm.rules import lossless
+from train.results import key_of, method_of
+
+MARK = "benchmark"
 MAX_GAMMAS = 3  # more would make a table that nobody reads
 
 
-def _cell(value: float | None, form: str) -> str:
-    return "–" if value is None else format(value, form)
+def _cell(value: float | None, form: str, unit: str = "") -> str:
+    return "–" if value is None else format(value, form) + unit
+
+
+def _measured(row: dict) -> str:
+    if row["measured_speedup"] is None:
+        return "too busy to time"
+    low, high = row["speedup_interval"]
+    return f"**{row['measured_speedup']:.2f}×** ({low:.2f}–{high:.2f})"
+
+
+def _drafter(row: dict) -> str:
+    """The drafter; rule and draft lengths where they are not Algorithm 1's; how many texts a lossy rule changed."""
+    method = method_of(row)
+    words = [row["drafter"]]
+    if method["rule"] != "token":
+        words.append(f"rule {method['rule']}")
+    if method["lengths"] != "constant":
+        words.append(f"lengths {method['lengths']}")
+    if not lossless(method["rule"], method["rollback"]):
+        words.append(f"rollback {method['rollback']:g}, {100 * (row.get('texts_changed') or 0):.0f} % of texts changed")
+    return ", ".join(words)
 
 
 def benchmark_table(result: dict) -> str:
@@ -47,6 +72,7 @@ def benchmark_table(result: dict) -> str:
                 f"{a['speedup_over_generate']:.2f}× over its own `generate`).",
                 "",
             ]
+    lines += peers_table(result.get("peers") or [])
     rows = shown_rows(result)
     if len(rows) < len(result["rows"]):
         lines += [
@@ -60,16 +86,37 @@ def benchmark_table(result: dict) -> str:
         "| --: | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |",
     ]
     for row, gamma in rows:
-        low, high = row["speedup_interval"]
         lines.append(
-            f"| {row['temperature']:g} | {row['drafter']} | {gamma} | {row['articles']} | "
+            f"| {row['temperature']:g} | {_drafter(row)} | {gamma} | {row['articles']} | "
             f"{_cell(row['mean_beta'], '.3f')} | "
             f"{_cell(row['accepted_tested'], '.3f')} | {_cell(row['accepted_drafted'], '.3f')} | "
-            f"{_cell(row['tau'], '.2f')} | {_cell(row['c'], '.4f')} | {_cell(row['predicted_speedup'], '.2f')}× | "
-            f"**{_cell(row['measured_speedup'], '.2f')}×** ({low:.2f}–{high:.2f}) | "
+            f"{_cell(row['tau'], '.2f')} | {_cell(row['c'], '.4f')} | {_cell(row['predicted_speedup'], '.2f', '×')} | "
+            f"{_measured(row)} | "
             f"{_cell(100 * row['overhead_share'], '.1f')} % |"
         )
     return "\n".join(lines)
+
+
+def peers_table(rows: Sequence[dict]) -> list[str]:
+    """Lines of the comparison with other people's decoders: a row a peer, a column a number of threads."""
+    if not rows:
+        return []
+    threads = sorted({r["threads"] for r in rows})
+    found = {(r["name"], r["threads"]): r for r in rows}
+    lines = [
+        f"Milliseconds a token, encoder or prompt included, T = 0, {rows[0]['articles']} articles, everybody in turn; "
+        "in brackets the texts that are our plain decoding's.",
+        "",
+        "| decoder | " + " | ".join(f"{n} thread{'s' * (n > 1)}" for n in threads) + " |",
+        "| --- |" + " --: |" * len(threads),
+    ]
+    for name in dict.fromkeys(r["name"] for r in rows):
+        cells = []
+        for n in threads:
+            r = found.get((name, n))
+            cells.append("–" if r is None else f"{r['ms_token']:.2f} ({r['texts_equal']}/{r['articles']})")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def shown_rows(result: dict) -> list[tuple[dict, str]]:
@@ -77,13 +124,29 @@ def shown_rows(result: dict) -> list[tuple[dict, str]]:
     rows = sorted(result["rows"], key=lambda r: r["temperature"])
     if len({r["gamma"] for r in rows}) <= MAX_GAMMAS:
         return [(r, str(r["gamma"])) for r in rows]
-    best = {(b["drafter"], b["temperature"]): b for b in result["best"]}
+    best = {key_of(b): b for b in result["best"]}
     shown = []
     for row in rows:
-        b = best[row["drafter"], row["temperature"]]
+        b = best[key_of(row)]
         if row["gamma"] == b["measured_gamma"]:
-            shown.append((row, f"{row['gamma']} ({b['predicted_gamma']})"))
+            foretold = "" if b["predicted_gamma"] is None else f" ({b['predicted_gamma']})"
+            shown.append((row, f"{row['gamma']}{foretold}"))
     return shown
+
+
+def check_marks(file: Path, mark: str) -> tuple[str, str, str]:
+    """The text of a file, and the two marks that stand in it.
+
+    Raises:
+        ValueError: there is no such file, or it has no such marks.
+    """
+    if not file.is_file():
+        raise ValueError(f"There is no file {file} to write the table into.")
+    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
+    whole = file.read_text(encoding="utf-8")
+    if begin not in whole or end not in whole:
+        raise ValueError(f"{file} needs the lines {begin} and {end} to write the table between.")
+    return whole, begin, end
 
 
 def write_between(file: Path, mark: str, text: str) -> None:
@@ -92,10 +155,7 @@ def write_between(file: Path, mark: str, text: str) -> None:
     Raises:
         ValueError: the file has no such marks.
     """
-    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
-    whole = file.read_text(encoding="utf-8")
-    if begin not in whole or end not in whole:
-        raise ValueError(f"{file} needs the lines {begin} and {end} to write the table between.")
+    whole, begin, end = check_marks(file, mark)
     before, rest = whole.split(begin, 1)
     file.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
 
@@ -104,5 +164,5 @@ def update_readme(result: dict, readme: Path | None) -> str:
     """Put the table into `readme`, if given, and return it."""
     table = benchmark_table(result)
     if readme:
-        write_between(readme, "benchmark", table)
+        write_between(readme, MARK, table)
     return table

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fastllm.drafters.copying import SMALLEST
-from fastllm.target import Target
+from fastllm.drafters.rows import Columns
+from fastllm.targets.base import Target
 from train.batches import Example, make_batch
+from train.content import fingerprint
 
 SHARD = 512
+# Values of a distribution over all tokens that are held at once: 256 MB in float32.
+VALUES = 2**26
 
 
 @dataclass(frozen=True)
@@ -38,27 +43,55 @@ def log_p(target: Target, prompt: Tensor, prompt_mask: Tensor, inputs: Tensor) -
 
     Args:
         prompt, prompt_mask: int64, (B, L).
-        inputs: int64, (B, T), decoder start first.
+        inputs: int64, (B, T), decoder start first; for a decoder-only model the prompt stands in its place.
 
     Returns:
         shape (B, T, V), float32; columns without a piece have ln 1e-30.
     """
-    logits = target.model(input_ids=prompt, attention_mask=prompt_mask, decoder_input_ids=inputs).logits.float()
+    if target.checkpoint.seq2seq:
+        out = target.model(input_ids=prompt, attention_mask=prompt_mask, decoder_input_ids=inputs, use_cache=False)
+        logits = out.logits.float()
+    else:
+        logits = _after_prompts(target.model, prompt, prompt_mask, inputs[:, 1:]).float()
     logits[..., target.legal_size :] = -torch.inf
     return logits.log_softmax(-1).clamp_min(float(np.log(SMALLEST)))
 
 
-def dense(ids: Tensor, logp: Tensor, vocab_size: int) -> Tensor:
+def _after_prompts(model: Any, prompt: Tensor, prompt_mask: Tensor, text: Tensor) -> Tensor:
+    """Logits of a decoder-only model after each prompt and every token of its text, (B, 1 + tokens, V), in one pass.
+
+    Each text follows its prompt without a gap and padding comes last, where no earlier position looks.
+    """
+    lengths, more = prompt_mask.sum(1), text.shape[1]
+    places = lengths[:, None] + torch.arange(more, device=text.device)
+    ids = torch.cat([prompt, torch.zeros_like(text)], 1).scatter(1, places, text)
+    first = int(lengths.min()) - 1
+    logits = model(input_ids=ids, use_cache=False, logits_to_keep=ids.shape[1] - first).logits
+    at = lengths[:, None] - 1 - first + torch.arange(more + 1, device=text.device)
+    return logits[torch.arange(len(ids), device=text.device)[:, None], at]
+
+
+def rows_at_once(batch_size: int, length: int, vocab_size: int) -> int:
+    """At most `batch_size` texts of `length` tokens, fewer where their distributions would not fit :data:`VALUES`."""
+    return max(1, min(batch_size, VALUES // (length * vocab_size)))
+
+
+def dense(ids: Tensor, logp: Tensor, vocab_size: int, columns: Columns | None = None) -> Tensor:
     """Cached rows as whole distributions.
 
     Args:
         ids: int64, (..., k); logp: float32, (..., k).
+        columns: over which p is added up, without a tensor of V columns; None for every token by itself.
 
     Returns:
-        ln p, shape (..., V): the k tokens as cached, the others equal shares of 1 - their sum.
+        ln p, shape (..., V or C): the k tokens as cached, the others equal shares of 1 - their sum.
     """
     k = ids.shape[-1]
     rest = (1 - logp.exp().sum(-1, keepdim=True)).clamp_min(SMALLEST) / max(1, vocab_size - k)
+    if columns is not None:
+        # All tokens the equal share, then the k what they have beyond it.
+        p = (rest * columns.size).scatter_add_(-1, columns.cell[ids], logp.exp() - rest)
+        return p.clamp_min(SMALLEST).log()
     out = rest.log().expand(*ids.shape[:-1], vocab_size).clone()
     return out.scatter_(-1, ids, logp)
 
@@ -68,7 +101,7 @@ def cache(target: Target, examples: Sequence[Example], k: int, folder: Path, bat
 
     Written shard by shard, so a cut run goes on where it was. The folder's name is made of the target and the texts.
     """
-    key = hashlib.sha256(repr((target.sha256, k, [(e.article[:8], e.text) for e in examples])).encode())
+    key = hashlib.sha256(repr((fingerprint(target), k, [(e.prompt, e.text) for e in examples])).encode())
     place = folder / f"teacher-{key.hexdigest()[:16]}"
     place.mkdir(parents=True, exist_ok=True)
     found: list[TopK] = []
@@ -92,6 +125,7 @@ def cache(target: Target, examples: Sequence[Example], k: int, folder: Path, bat
 def _compute(target: Target, examples: Sequence[Example], k: int, batch_size: int) -> list[TopK]:
     # Of like length together, so that little padding is computed; handed back in the order given.
     order = sorted(range(len(examples)), key=lambda i: (len(examples[i].text), len(examples[i].article)))
+    batch_size = rows_at_once(batch_size, max(len(e.text) for e in examples), target.vocab_size)
     rows: dict[int, TopK] = {}
     for at in range(0, len(order), batch_size):
         some = order[at : at + batch_size]

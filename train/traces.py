@@ -1,4 +1,4 @@
-"""Traces of an evaluation as files: one for each article and way of decoding, for fastllm.study.
+"""Traces of an evaluation as files: one for each article and way of decoding, for fastllm.analysis.study.
 
 They hold the articles: keep them out of the repository where those are a publisher's.
 """

@@ -39,7 +39,7 @@ function makeInspector(box, store, onClose) {
   let raw = false;
   let open = null;
 
-  const name = (t) => tokenName(t.text, t.id === store.head?.eos_id);
+  const name = (t) => tokenName(t.text, store.ends(t.id));
 
   function bars(title, rows, note, why = null) {
     const body = rows.map((r) =>
@@ -170,7 +170,7 @@ function makeInspector(box, store, onClose) {
       make("header", {}, make("h3", {}, `Step ${i + 1}: ${step.say[at]}`), which, close),
       make("div", { class: "fl-inspected" },
         make("div", { class: "fl-numbers" }, ...(isDraft ? draftParts(step, t) : emittedParts(step, t))),
-        source(i, at, t.id === store.head.eos_id)),
+        source(i, at, store.ends(t.id))),
     );
     const mark = box.querySelector("mark");
     if (mark) box.querySelector(".fl-article").scrollTop = mark.offsetTop - 40;

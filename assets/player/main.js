@@ -50,7 +50,7 @@ function show() {
   const whole = Math.floor(halves / 2);
   const count = store.steps.length;
   stream.show(halves);
-  predict.show(halves, store.steps, store.head?.eos_id);
+  predict.show(halves, store.steps, store.ends);
   race(store, whole);
   const now = whole ? store.steps[whole - 1].figures : null;
   figures.forEach((f, n) => {

@@ -25,7 +25,7 @@ function makePredict(box, toggle) {
   }
 
   /** What stands beside the stream when `halves` half steps are shown. */
-  function show(halves, steps, eosId) {
+  function show(halves, steps, ends) {
     box.hidden = !toggle.checked;
     const i = Math.floor(halves / 2);
     const asking = halves % 2 === 1;
@@ -36,7 +36,7 @@ function makePredict(box, toggle) {
     } else if (guesses.has(i - 1)) {
       const step = steps[i - 1];
       const at = outcome(step);
-      const name = (t) => tokenName(t.text, t.id === eosId);
+      const name = (t) => tokenName(t.text, ends(t.id));
       const truth = at < step.draft.length ? `${name(step.draft[at])} was rejected.` : "all were accepted.";
       question.textContent = `${guesses.get(i - 1) === at ? "Right" : "Not so"}: ${truth}`;
     } else {

@@ -36,6 +36,9 @@ function makeStore() {
     return { ...head, steps: store.steps.map(bare), plain };
   }
 
+  /** Whether a token of this id ends the text. */
+  const ends = (id) => Boolean(store.head?.eos_ids?.includes(id));
+
   /** Texts of the summary's tokens, and for each the step and place in the step that it came from. */
   function summary() {
     const found = [];
@@ -47,7 +50,7 @@ function makeStore() {
   }
 
   reset(null);
-  return Object.assign(store, { accept, trace, summary });
+  return Object.assign(store, { accept, trace, summary, ends });
 }
 
 /** The text that was deflated and written in base64. */

@@ -6,7 +6,7 @@ function makeStream(box, store) {
   let roving = null;
 
   function token(step, i, at, status, text, label) {
-    const isEnd = (at < step.draft.length ? step.draft[at] : step.emitted).id === store.head?.eos_id;
+    const isEnd = store.ends((at < step.draft.length ? step.draft[at] : step.emitted).id);
     const body = isEnd
       ? make("span", { class: "fl-end" }, "end of text")
       : visible(text.replace(/^ +| +$/g, "")) || "␣";
@@ -32,7 +32,7 @@ function makeStream(box, store) {
       node.append(piece);
     };
     step.draft.forEach((t, at) => {
-      const name = tokenName(t.text, t.id === store.head?.eos_id);
+      const name = tokenName(t.text, store.ends(t.id));
       if (judged) add(t.text, token(step, i, at, t.status, t.text, step.say[at]));
       else add(t.text, token(step, i, at, "draft", t.text, `${name}, drafted: will it be the first to be rejected?`));
     });

@@ -1,8 +1,8 @@
 // All rejections of the run: sorted, filtered, and each a way into the inspector.
 
 const COLUMNS = [
-  ["position", "Position"], ["token", "Draft token"], ["p", "p"], ["q", "q"], ["replacement", "Replacement"],
-  ["kind", "Kind"],
+  ["step", "Step"], ["offset", "In the draft"], ["position", "In the summary"], ["token", "Draft token"], ["p", "p"],
+  ["q", "q"], ["replacement", "Replacement"], ["kind", "Kind of the target's token"],
 ];
 
 /** The rows that hold `words` in token or replacement and are of `kind` ("" for any), ordered by `column`. Pure. */
@@ -40,11 +40,14 @@ function makeTable(box, store, inspect) {
   kind.addEventListener("change", show);
 
   function row(r) {
-    const position = make("button", { type: "button", "aria-label": `Inspect the rejection at position ${r.position}` }, String(r.position));
-    const eos = store.steps[r.step]?.draft[r.offset]?.id === store.head?.eos_id;
-    const replaced = store.steps[r.step]?.emitted?.id === store.head?.eos_id;
-    const cells = [tokenName(r.token, eos), chance(r.p), chance(r.q), tokenName(r.replacement, replaced), r.kind];
-    const line = make("tr", {}, make("td", {}, position), ...cells.map((text) => make("td", {}, text)));
+    // Messages count from 0, people from 1.
+    const [step, offset, position] = [r.step + 1, r.offset + 1, r.position + 1].map(String);
+    const label = `Inspect the rejection: step ${step}, place ${offset} in the draft, place ${position} in the summary`;
+    const open = make("button", { type: "button", "aria-label": label }, step);
+    const eos = store.ends(store.steps[r.step]?.draft[r.offset]?.id);
+    const replaced = store.ends(store.steps[r.step]?.emitted?.id);
+    const cells = [offset, position, tokenName(r.token, eos), chance(r.p), chance(r.q), tokenName(r.replacement, replaced), r.kind];
+    const line = make("tr", {}, make("td", {}, open), ...cells.map((text) => make("td", {}, text)));
     line.addEventListener("click", () => inspect(r.step, r.offset));
     return line;
   }

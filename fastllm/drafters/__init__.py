@@ -3,40 +3,93 @@
 A drafter is named ``family``, ``family:parameter``, or either with ``@variant``: ``lookup``, ``ngram:3``, ``lstm``,
 ``ngram:3@baseline``, ``t5:google-t5/t5-small``. The variant says what it was trained on: ``distilled`` (what the target
 says) or ``baseline`` (the reference summaries); left out, it is ``distilled`` where that is there, else ``baseline``.
+
+Two drafters make one: ``t5+lookup`` (the second drafts for the first), ``lookup-then-ngram:2`` (the second drafts where
+the first is done). Both sides are ordinary names, one level deep: to add a way, a file and a line in COMPOSITES.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fastllm.checkpoints import altered, file_sha256
+from fastllm.checkpoints import altered, file_sha256, folder_sha256
+from fastllm.config import TargetPreset
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.cnn import CnnDrafter
 from fastllm.drafters.errors import DrafterError
+from fastllm.drafters.lm import LmDrafter
 from fastllm.drafters.lookup import LookupDrafter
 from fastllm.drafters.lstm import LstmDrafter
 from fastllm.drafters.neural import CopyDrafter
 from fastllm.drafters.ngram import NgramDrafter
+from fastllm.drafters.relay import RelayDrafter
+from fastllm.drafters.staged import StagedDrafter
 from fastllm.drafters.t5 import T5Drafter
 
 if TYPE_CHECKING:
-    from fastllm.target import Target
+    from fastllm.targets.base import Target
 
 DRAFTERS: dict[str, type[Drafter]] = {
     "ngram": NgramDrafter,
     "cnn": CnnDrafter,
     "lstm": LstmDrafter,
     "t5": T5Drafter,
+    "lm": LmDrafter,
     "lookup": LookupDrafter,
 }
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A way of making one drafter of two.
+
+    Attributes:
+        way: what stands between the two names.
+        make: called with the two drafters.
+        offered: a name with a place for the drafter that was chosen, to be offered beside each: ``{}+lookup``.
+        title: what is offered, in a few words.
+        about: what it does, in two sentences for people.
+    """
+
+    way: str
+    make: Callable[[Drafter, Drafter], Drafter]
+    offered: str
+    title: str
+    about: str
+
+
+COMPOSITES: dict[str, Composite] = {
+    c.way: c
+    for c in (
+        Composite(
+            "+",
+            StagedDrafter,
+            "{}+lookup",
+            "Lookup drafts for it",
+            "Lookup proposes tokens to the drafter, which judges them as the target judges its own drafts. It needs a "
+            "T5 or a language model as the drafter, and saves part of its calls.",
+        ),
+        Composite(
+            "-then-",
+            RelayDrafter,
+            "lookup-then-{}",
+            "Lookup first, then it",
+            "Lookup drafts as long as the article holds the last words of the summary. Where it knows nothing more, "
+            "the drafter goes on.",
+        ),
+    )
+}
 NEURAL = ("cnn", "lstm", "t5")  # families of one folder per variant
+WHOLE: dict[str, type[T5Drafter]] = {"t5": T5Drafter, "lm": LmDrafter}  # whole models, by folder or hub name
 VARIANTS = ("distilled", "baseline")
 ORDERS = range(1, 6)
 
-_SPEC = re.compile(r"(?P<family>[a-z0-9]+)(?::(?P<parameter>[^@\s]+))?(?:@(?P<variant>[a-z]+))?")
+# A parameter may be a place, so hold blanks and @: a variant is only what stands after the last of them.
+_SPEC = re.compile(r"(?P<family>[a-z0-9]+)(?::(?P<parameter>.+?))?(?:@(?P<variant>[a-z]+))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -59,10 +112,10 @@ def load_drafter(target: Target, spec: str) -> Drafter:
     Raises:
         DrafterError: there is none of that name, it was made for another vocabulary, or its file is missing or altered.
     """
-    found = _SPEC.fullmatch(spec.strip())
-    if not found or found["family"] not in DRAFTERS:
-        raise DrafterError(f"There is no drafter {spec!r}: give one of {', '.join(_known())}.")
-    family, parameter, variant = found["family"], found["parameter"], found["variant"]
+    if pair := split_pair(spec):
+        first, way, second = pair
+        return COMPOSITES[way].make(load_drafter(target, first), load_drafter(target, second))
+    family, parameter, variant = split_spec(spec)
     if variant and variant not in VARIANTS:
         raise DrafterError(f"{spec!r} names no variant: give @{' or @'.join(VARIANTS)}, or leave it out.")
     if family == "lookup":
@@ -75,20 +128,57 @@ def load_drafter(target: Target, spec: str) -> Drafter:
                 f"An n-gram drafter needs its order, 1 to 5, as in 'ngram:3'; {spec!r} has none that fits."
             )
         drafter: Drafter = NgramDrafter.load(
-            _weights(target, "ngram", f"ngram-{parameter}.safetensors", variant), target.vocab_size
+            _weights(target.preset, "ngram", f"ngram-{parameter}.safetensors", variant), target.vocab_size
         )
-    elif family == "t5" and (where := parameter or _neural_drafter(target, variant)):
+    elif family in WHOLE and (where := parameter or _neural_drafter(target, family, variant)):
         if variant:
-            raise DrafterError(f"A T5 drafter given by its place has no variant: leave {'@' + variant!r} out.")
-        drafter = T5Drafter.load(where, target)
+            raise DrafterError(f"A drafter given by its place has no variant: leave {'@' + variant!r} out.")
+        drafter = WHOLE[family].load(where, target)
+    elif family in WHOLE and family not in NEURAL:
+        raise DrafterError(f"The {family} drafter needs its place, as in '{family}:owner/model' or '{family}:folder'.")
     elif parameter:
         raise DrafterError(f"The {family} drafter takes no parameter: call it '{family}' or '{family}@baseline'.")
     else:
-        folder = _weights(target, family, "model.safetensors", variant).parent
-        kind = DRAFTERS[family]
+        folder = _weights(target.preset, family, "model.safetensors", variant).parent
+        kind: Any = DRAFTERS[family]
         drafter = kind.load(folder, target.vocab_size) if issubclass(kind, CopyDrafter) else kind.load(folder, target)
     drafter.name = spec.strip()
     return drafter
+
+
+def split_pair(spec: str) -> tuple[str, str, str] | None:
+    """First name, way and second name of a drafter made of two; None where `spec` is one drafter's name, or none's.
+
+    A place may hold a + of its own: only what divides into two drafters' names is a pair, and each side must be single.
+    """
+    for way in COMPOSITES:
+        first, found, second = spec.strip().partition(way)
+        if found and _single(first) and _single(second):
+            return first.strip(), way, second.strip()
+    return None
+
+
+def _single(spec: str) -> bool:
+    found = _SPEC.fullmatch(spec.strip())
+    if found is None or found["family"] not in DRAFTERS:
+        return False
+    return DRAFTERS[found["family"]].takes_place or not any(way in spec for way in COMPOSITES)
+
+
+def split_spec(spec: str) -> tuple[str, str | None, str | None]:
+    """Family, parameter and variant of a drafter's name. A folder that is there is a folder, whatever stands in it.
+
+    Raises:
+        DrafterError: no drafter has such a name.
+    """
+    found = _SPEC.fullmatch(spec.strip())
+    if not found or found["family"] not in DRAFTERS:
+        raise DrafterError(f"There is no drafter {spec!r}: give one of {', '.join(_known())}.")
+    family, parameter, variant = found["family"], found["parameter"], found["variant"]
+    placed = parameter and variant and DRAFTERS[family].takes_place
+    if placed and (variant not in VARIANTS or Path(f"{parameter}@{variant}").is_dir()):
+        return family, f"{parameter}@{variant}", None
+    return family, parameter, variant
 
 
 def available(target: Target) -> list[DrafterInfo]:
@@ -108,31 +198,65 @@ def available(target: Target) -> list[DrafterInfo]:
                 if file.is_file():
                     title = f"{DRAFTERS[family].title} ({variant})"
                     infos.append(DrafterInfo(f"{family}@{variant}", family, title, file.stat().st_size, variant))
-    if name := target.preset.neural_drafter:
-        infos.append(DrafterInfo("t5", "t5", f"T5 ({name})", 0))
+    if target.preset.neural_drafter:
+        family, _, name = target.preset.neural_drafter.partition(":")
+        infos.append(DrafterInfo(family, family, f"{DRAFTERS[family].title} ({name})", 0))
     return infos
+
+
+def sha256_of(preset: TargetPreset, spec: str) -> str | None:
+    """The hash (``Drafter.sha256``) of the weights that `spec` stands for now, from their files: nothing is loaded.
+
+    Returns:
+        "" for a drafter without weights; None where the files cannot be found, or are a hub's.
+    """
+    if pair := split_pair(spec):
+        hashes = [sha256_of(preset, pair[0]), sha256_of(preset, pair[2])]
+        return None if None in hashes else "+".join(h for h in hashes if h)
+    found = _SPEC.fullmatch(spec.strip())
+    if not found or found["family"] not in DRAFTERS:
+        return None
+    family, parameter, variant = found["family"], found["parameter"], found["variant"]
+    if family == "lookup":
+        return ""
+    if family == "t5" and parameter:
+        return folder_sha256(Path(parameter)) if Path(parameter).is_dir() else None
+    try:
+        file = _weights(preset, family, f"ngram-{parameter}.safetensors" if parameter else "model.safetensors", variant)
+    except DrafterError:
+        return None
+    return folder_sha256(file.parent) if family == "t5" else file_sha256(file)
+
+
+def outdated(preset: TargetPreset, recorded: Mapping[str, str]) -> list[str]:
+    """Which of the drafters, by spec, have other weights now than the hashes that were `recorded` of them.
+
+    What cannot be told counts as unchanged, but for a drafter whose hash was not recorded at all.
+    """
+    now = {spec: sha256_of(preset, spec) for spec in recorded}
+    return sorted(spec for spec, was in recorded.items() if now[spec] is not None and now[spec] != was)
 
 
 def _known() -> list[str]:
     return [*(f"ngram:{n}" for n in ORDERS), *sorted(set(DRAFTERS) - {"ngram"})]
 
 
-def _neural_drafter(target: Target, variant: str | None) -> str | None:
-    """The hub's T5 drafter of a preset, unless one trained here is there or asked for."""
+def _neural_drafter(target: Target, family: str, variant: str | None) -> str | None:
+    """The hub's drafter that a preset names, if it is of that family, unless one trained here is there or asked for."""
     folder = target.preset.drafters
-    here = folder and any((Path(folder) / f"t5-{v}" / "model.safetensors").is_file() for v in VARIANTS)
-    return None if variant or here else target.preset.neural_drafter
+    here = folder and any((Path(folder) / f"{family}-{v}" / "model.safetensors").is_file() for v in VARIANTS)
+    named, _, name = (target.preset.neural_drafter or "").partition(":")
+    return None if variant or here or named != family else name
 
 
-def _weights(target: Target, family: str, name: str, variant: str | None) -> Path:
+def _weights(preset: TargetPreset, family: str, name: str, variant: str | None) -> Path:
     """The weights `name` in the folder of `family`: as its variant says, or of the first variant that is there."""
     step = "ngram" if family == "ngram" else f"drafter --family {family}"
-    if not target.preset.drafters:
+    if not preset.drafters:
         raise DrafterError(
-            f"No {family} drafter has been trained for {target.preset.name}: run `python -m train {step}`, or use "
-            "'lookup'."
+            f"No {family} drafter has been trained for {preset.name}: run `python -m train {step}`, or use 'lookup'."
         )
-    folder = Path(target.preset.drafters)
+    folder = Path(preset.drafters)
     files = [folder / f"{family}-{v}" / name for v in ([variant] if variant else VARIANTS)]
     present = [f for f in files if f.is_file()]
     if not present:

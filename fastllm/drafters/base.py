@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
+from fastllm.lengths import Lengths
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 
@@ -21,21 +23,28 @@ class Draft:
         q: shape (k, vocabulary), float32, row i the distribution that ids[i] was *sampled from* (after temperature,
             top-k, top-p and blocking). None says that every token was chosen with certainty: q is one-hot.
         logits: shape (k, vocabulary), float32, the drafter's own view before all that; None where it has none (lookup).
+        by: who proposed each token, k names; empty: the drafter itself.
+        unsure: whether a length policy ended the draft.
+        calls: forward passes of the drafter's models.
     """
 
     ids: tuple[int, ...]
     q: torch.Tensor | None = None
     logits: torch.Tensor | None = None
+    by: tuple[str, ...] = ()
+    unsure: bool = False
+    calls: int = 0
 
 
 class DrafterSession(ABC):
     """One article's drafting. Holds whatever state the drafter caches; no caller says how much to roll back."""
 
     @abstractmethod
-    def propose(self, prefix: Sequence[int], gamma: int) -> Draft:
+    def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         """Propose up to `gamma` tokens that may follow `prefix` (summary tokens so far, without decoder start).
 
-        A draft ends after an end-of-text token. It may be shorter than gamma, or empty.
+        A draft ends after an end-of-text token. It may be shorter than gamma, or empty. Only a session with a
+        distribution consults `lengths`, and only one that :attr:`~fastllm.lengths.Lengths.asks`.
         """
 
 
@@ -48,7 +57,17 @@ class Drafter(ABC):
         vocab_size: columns of its distributions; must be the target's.
         size_bytes: what it takes on disk.
         sha256: of its files, or "" where it has none.
+        takes_place: whether its parameter is a folder or a hub name.
+        scores: whether its sessions are :class:`ScoringSession`.
+        certain: whether it proposes with certainty, and nothing where it knows nothing (lookup).
+        short, phrase: the family's name and what it does, in a few words each, for the page's menu.
     """
+
+    takes_place: ClassVar[bool] = False
+    scores: ClassVar[bool] = False
+    certain: ClassVar[bool] = False
+    short: ClassVar[str] = ""
+    phrase: ClassVar[str] = ""
 
     name: str
     title: str
@@ -74,17 +93,39 @@ class DistributionSession(DrafterSession):
         The returned tensor must not be written to later.
         """
 
-    def propose(self, prefix: Sequence[int], gamma: int) -> Draft:
+    def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         ids, rows, qs = list(prefix), [], []
+        asked = lengths if lengths and lengths.asks else None
+        unsure, calls = False, 0
         for _ in range(gamma):
             logits = self.next_logits(ids)
+            calls += 1
+            if asked:
+                probs = self.sampler.masked(logits[None], ids)[0].softmax(-1)
+                if not asked.before(probs):
+                    unsure = True
+                    break
             token, q = self.sampler.choose(logits, ids)
             rows.append(logits)
             qs.append(q)
             ids.append(token)
-            if token == self.sampler.eos_id:
+            if token in self.sampler.eos_ids:
+                break
+            if asked and not asked.after(probs, token):
+                unsure = True
                 break
         if not rows:
-            return Draft(())
-        q = None if self.sampler.settings.greedy else torch.stack(qs)
-        return Draft(tuple(ids[len(prefix) :]), q, torch.stack(rows))
+            return Draft((), unsure=unsure, calls=calls)
+        q = None if self.sampler.settings.greedy else torch.stack([q for q in qs if q is not None])
+        return Draft(tuple(ids[len(prefix) :]), q, torch.stack(rows), unsure=unsure, calls=calls)
+
+
+class ScoringSession(DistributionSession):
+    """One that gives the logits after several tokens in one call."""
+
+    @abstractmethod
+    def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
+        """Shape (k + 1, vocabulary), float32: rows after `prefix`, `prefix + draft[:1]`, ..., `prefix + draft`."""
+
+    def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
+        return self.score(prefix)[0]

@@ -7,6 +7,8 @@ kernel - 1 inputs of each layer are its state.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -34,7 +36,7 @@ class CnnModel(CopyModel):
 
     def advance(self, hidden: tuple[Tensor, ...], tokens: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         about, *windows = hidden
-        x = self.widen(self.embedding(tokens)) + about
+        x = self.widen(self.embed(tokens)) + about
         kept = []
         for layer, window in zip(self.convolutions, windows, strict=True):
             seen = torch.cat([window, x[:, None]], 1)
@@ -44,7 +46,7 @@ class CnnModel(CopyModel):
 
     def unroll(self, hidden: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
         about, *windows = hidden
-        x = self.widen(self.embedding(tokens)) + about[:, None]
+        x = self.widen(self.embed(tokens)) + about[:, None]
         for layer, window in zip(self.convolutions, windows, strict=True):
             # (B, T, d, kernel) to (B, T, kernel * d): each row is the window that `advance` would see.
             seen = torch.cat([window, x], 1).unfold(1, self.config.kernel, 1).transpose(2, 3).flatten(2)
@@ -66,13 +68,13 @@ class CnnCell(Cell):
         self._begin, self._begin_bias = numpy(model.begin.weight), numpy(model.begin.bias)
         # (kernel * 2 d, d): what an input gives to the sum of its own token, of the next and so on, which see it at
         # the last place of their windows, the one before it and so on.
+        layers: list[Any] = list(model.convolutions)
         first, *self._deeper = [
-            numpy(layer.weight).reshape(2 * d, kernel, d).transpose(1, 0, 2)[::-1].reshape(-1, d)
-            for layer in model.convolutions
+            numpy(layer.weight).reshape(2 * d, kernel, d).transpose(1, 0, 2)[::-1].reshape(-1, d) for layer in layers
         ]
-        self._first, self._bias = first, [numpy(layer.bias) for layer in model.convolutions]
+        self._first, self._bias = first, [numpy(layer.bias) for layer in layers]
         self._inputs = numpy(model.widen(model.embedding.weight))
-        # The first layer's input is a token's and the article's: (V, kernel, 2 d), in half precision: 17 MB for mini.
+        # The first layer's input is a token's and the article's: (rows, kernel, 2 d), half precision: 17 MB for mini.
         self._table = (self._inputs @ first.T).astype(np.float16)
 
     def first(self, mean_key: Array) -> tuple[Array, ...]:
@@ -99,6 +101,8 @@ class CnnCell(Cell):
 class CnnDrafter(CopyDrafter):
     """A causal CNN that sees the article; ``cnn-baseline`` or ``cnn-distilled``."""
 
+    short = "CNN"
+    phrase = "a small network that looks at a few words at once"
     family = "cnn"
     title = "CNN"
     model_class = CnnModel

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fastllm.drafters.rows import Columns, rows_of, sizes
+
 PAST_END = -1  # no token has this id, so nothing matches it
 SMALLEST = 1e-30
 
@@ -38,6 +40,8 @@ class CopyConfig:
         layers, kernel: of the summary side; an LSTM has no kernel.
         article_kernel: article tokens that one key sees, odd.
         max_match: longest match that is told apart; 0 takes the match feature away.
+        own, shared: rows of the embedding for the most frequent tokens and for all others together
+            (:mod:`fastllm.drafters.rows`); own = 0 gives every token its own.
     """
 
     vocab_size: int
@@ -47,12 +51,21 @@ class CopyConfig:
     kernel: int = 1
     article_kernel: int = 7
     max_match: int = 6
+    own: int = 0
+    shared: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Of the embedding."""
+        return self.own + self.shared if self.own else self.vocab_size
 
     def __post_init__(self) -> None:
         if min(self.vocab_size, self.d_model, self.d_state, self.layers, self.kernel) < 1 or self.max_match < 0:
             raise ValueError("a size of the drafter is not positive")
         if self.article_kernel % 2 == 0 or self.d_model % 2:
             raise ValueError("article_kernel must be odd and d_model even")
+        if self.own and not (self.own > 0 and self.shared > 0 and self.rows <= self.vocab_size):
+            raise ValueError("own and shared rows must be positive and together at most the vocabulary")
 
 
 class Memory(NamedTuple):
@@ -113,18 +126,25 @@ class CopyModel(nn.Module):
         super().__init__()
         d, longest = config.d_model, config.max_match
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, d)
+        self.embedding = nn.Embedding(config.rows, d)
+        whole = range(config.vocab_size)
+        self.register_buffer("rows", rows_of(whole, len(whole), config.own, config.shared) if config.own else None)
+        self.rows: Tensor | None
         nn.init.normal_(self.embedding.weight, std=d**-0.5)
         self.article = nn.Conv1d(d, d, config.article_kernel, padding=config.article_kernel // 2)
         self.article_out = nn.Linear(2 * d, d)
         self.position = nn.Linear(d, d, bias=False)
         self.query = nn.Linear(config.d_state, d)
         self.bottleneck = nn.Linear(config.d_state + d, d)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        self.bias = nn.Parameter(torch.zeros(config.rows))
         self.gate = nn.Linear(config.d_state + d, 1)
         # A copier from the first step on: what has been copied for long is copied further. Training adjusts it.
         self.match_score = nn.Parameter(2.0 * torch.arange(longest + 1))
         self.match_gate = nn.Parameter(-1.0 * torch.arange(longest + 1))
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Embeddings of token ids, shape (..., d_model)."""
+        return self.embedding(tokens if self.rows is None else self.rows[tokens].long())
 
     @abstractmethod
     def first(self, memory: Memory) -> tuple[Tensor, ...]:
@@ -145,7 +165,7 @@ class CopyModel(nn.Module):
             article: int64 ids, shape (B, L), PAST_END where padded.
         """
         pad = article == PAST_END
-        embedded = self.embedding(article.masked_fill(pad, 0)).masked_fill(pad[..., None], 0.0)
+        embedded = self.embed(article.masked_fill(pad, 0)).masked_fill(pad[..., None], 0.0)
         # The convolution as a matrix product over windows: oneDNN's compiles a kernel for every new length, 5 ms.
         reach = self.config.article_kernel // 2
         windows = F.pad(embedded, (0, 0, reach, reach)).unfold(1, self.config.article_kernel, 1).flatten(2)
@@ -167,15 +187,16 @@ class CopyModel(nn.Module):
             match = next_match(match, memory.ids, tokens, self.config.max_match)
         return State(hidden, top, match)
 
-    def head(self, memory: Memory, top: Tensor, match: Tensor) -> Tensor:
+    def head(self, memory: Memory, top: Tensor, match: Tensor, columns: Columns | None = None) -> Tensor:
         """ln q of the next token.
 
         Args:
             top: shape (B, T, d_state).
             match: int64, shape (B, T, L).
+            columns: where rows are shared, over what q is added up; every token by itself if not given.
 
         Returns:
-            shape (B, T, vocabulary), float32, normalised.
+            shape (B, T, columns or vocabulary), float32, normalised.
         """
         keys = memory.keys
         scores = self.query(top) @ keys.transpose(1, 2) * self.config.d_model**-0.5 + self.match_score[match]
@@ -183,23 +204,29 @@ class CopyModel(nn.Module):
         seen = torch.cat([top, attention @ keys], -1)
         gate = self.gate(seen) + self.match_gate[match.amax(-1, keepdim=True)]
         spoken = F.linear(self.bottleneck(seen), self.embedding.weight, self.bias).float().softmax(-1)
+        ids = memory.ids.clamp(min=0)
+        if self.rows is not None:
+            columns = columns or Columns.every(self.rows)
+            share = columns.size / sizes(self.rows, self.config.rows)[columns.row]
+            spoken, ids = spoken.index_select(-1, columns.row) * share, columns.cell[ids]
         mixed = spoken * gate.float().sigmoid()
-        ids = memory.ids.clamp(min=0)[:, None].expand(-1, mixed.shape[1], -1)
+        ids = ids[:, None].expand(-1, mixed.shape[1], -1)
         return mixed.scatter_add(2, ids, (attention * (-gate).sigmoid()).float()).clamp_min(SMALLEST).log()
 
     def log_probs(self, memory: Memory, state: State) -> Tensor:
         """ln q after `state`, shape (B, vocabulary)."""
         return self.head(memory, state.top[:, None], state.match[:, None])[:, 0]
 
-    def forward(self, article: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, article: Tensor, tokens: Tensor, columns: Columns | None = None) -> Tensor:
         """ln q at every position, as teacher forcing needs it.
 
         Args:
             article: int64, shape (B, L), PAST_END where padded.
             tokens: int64, shape (B, T): decoder start, then the summary without its last token.
+            columns: as for :meth:`head`.
 
         Returns:
-            shape (B, T, vocabulary): row t is the distribution after tokens[:, : t + 1].
+            shape (B, T, columns or vocabulary): row t is the distribution after tokens[:, : t + 1].
         """
         memory = self.read(article)
         state = self.start(memory)
@@ -208,7 +235,7 @@ class CopyModel(nn.Module):
             if self.config.max_match:
                 match = next_match(match, article, tokens[:, t], self.config.max_match)
             matches.append(match)
-        return self.head(memory, self.unroll(state.hidden, tokens), torch.stack(matches, 1))
+        return self.head(memory, self.unroll(state.hidden, tokens), torch.stack(matches, 1), columns)
 
 
 def mean_key(memory: Memory) -> Tensor:

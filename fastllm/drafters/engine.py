@@ -11,15 +11,18 @@ calls of torch, and weights that the target's call has driven out of the caches,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from fastllm.drafters.copying import SMALLEST, CopyModel, positions
+from fastllm.drafters.rows import sizes
 
-# A unigram tokenizer numbers its pieces by falling probability (Kudo 2018): the first ids are the frequent ones.
+# A unigram tokenizer numbers its pieces by falling probability (Kudo 2018): the first ids are the frequent ones. Where
+# rows are shared (fastllm/drafters/rows.py), the first rows are.
 # A sampled token may be any of them; the most probable one is nearly always the article's or among the first.
 SHORTLIST, SHORTLIST_GREEDY = 1024, 256
 
@@ -40,7 +43,7 @@ class Cell(ABC):
 
     @abstractmethod
     def advance(self, hidden: tuple[Array, ...], token: int) -> tuple[tuple[Array, ...], Array]:
-        """One token more: the new state and top (d_state,); `hidden` is left as it is."""
+        """One token more, by its row of the embedding: the new state and top (d_state,); `hidden` is left as it is."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Reading:
         shortlist: int64, shape (S,), ascending: the tokens that q can give.
         at: int64, shape (L,): where in the shortlist each article token is.
         rows, bias: the head's weights for the shortlist, shapes (S, d_model) and (S,).
+        after: of each token, where the article goes on after it, ascending.
     """
 
     ids: Array
@@ -61,6 +65,7 @@ class Reading:
     at: Array
     rows: Array
     bias: Array
+    after: Mapping[int, Array]
 
 
 @dataclass(frozen=True)
@@ -78,16 +83,26 @@ class CopyEngine:
     @torch.inference_mode()
     def __init__(self, model: CopyModel, cell: Cell) -> None:
         config = model.config
-        self._cell, self._vocab, self._longest = cell, config.vocab_size, config.max_match
+        self._cell, self.vocab_size, self._longest = cell, config.vocab_size, config.max_match
         self._d, self._d_state = config.d_model, config.d_state
         self._embedding, self._bias = numpy(model.embedding.weight), numpy(model.bias)
+        # Row of each token and, of the most frequent, the token of each row.
+        self._rows = np.arange(self.vocab_size) if model.rows is None else model.rows.long().cpu().numpy()
+        own = config.own or self.vocab_size
+        self._frequent = np.argsort(self._rows, kind="stable")[:own]
+        if model.rows is not None:
+            self._bias = self._bias - numpy(sizes(model.rows, config.rows).log())
         # Article side: a token's own part of its key, then what each place of the convolution's window makes of it.
         # Columns of a row: (1 + article_kernel) d_model.
-        own, self._near = numpy(model.article_out.weight[:, : self._d]), numpy(model.article_out.weight[:, self._d :])
-        taps = [own, *numpy(model.article.weight).transpose(2, 0, 1)]
+        itself, self._near = (
+            numpy(model.article_out.weight[:, : self._d]),
+            numpy(model.article_out.weight[:, self._d :]),
+        )
+        taps = [itself, *numpy(model.article.weight).transpose(2, 0, 1)]
         self._tokens = self._embedding @ np.concatenate(taps).T
         self._tokens[:, : self._d] += numpy(model.article_out.bias)
-        self._near_bias, self._position = numpy(model.article.bias), numpy(model.position.weight)
+        bias: Any = model.article.bias  # a convolution with one
+        self._near_bias, self._position = numpy(bias), numpy(model.position.weight)
         self._places = np.empty((0, self._d), np.float32)
         scale = self._d**-0.5
         self._query, self._query_bias = numpy(model.query.weight) * scale, numpy(model.query.bias) * scale
@@ -104,12 +119,14 @@ class CopyEngine:
         """
         ids = np.array(article)
         keys = self._keys(ids)
-        listed = np.zeros(self._vocab, bool)
-        listed[:shortlist] = True
+        listed = np.zeros(self.vocab_size, bool)
+        listed[self._frequent[:shortlist]] = True
         listed[ids] = True
         allowed = listed.nonzero()[0]
         at = np.searchsorted(allowed, ids)
-        reading = Reading(ids, keys, allowed, at, np.take(self._embedding, allowed, 0), self._bias[allowed])
+        own = self._rows[allowed]
+        rows, bias = np.take(self._embedding, own, 0), self._bias[own]
+        reading = Reading(ids, keys, allowed, at, rows, bias, _after(ids))
         top = np.zeros(self._d_state, np.float32)
         return reading, EngineState(self._cell.first(keys.mean(0)), top, np.zeros(len(ids), np.int64))
 
@@ -121,7 +138,7 @@ class CopyEngine:
         if length > len(places):
             # Rounded up, so that longer articles seldom make it anew.
             places = self._places = positions(-(-length // 512) * 512, d).numpy() @ self._position.T
-        rows = np.take(self._tokens, ids, 0)
+        rows = np.take(self._tokens, self._rows[ids], 0)
         near = np.tile(self._near_bias, (length, 1))
         reach = (rows.shape[1] // d - 1) // 2
         for tap in range(2 * reach + 1):
@@ -136,15 +153,20 @@ class CopyEngine:
 
     def step(self, reading: Reading, state: EngineState, token: int) -> EngineState:
         """The state after one more token."""
-        hidden, top = self._cell.advance(state.hidden, token)
+        hidden, top = self._cell.advance(state.hidden, int(self._rows[token]))
         match = np.zeros_like(state.match)
-        if self._longest:
-            np.minimum(state.match[:-1] + 1, self._longest, out=match[1:])
-            match[1:] *= reading.ids[:-1] == token
+        if self._longest and (after := reading.after.get(token)) is not None:
+            match[after] = np.minimum(state.match[after - 1] + 1, self._longest)
         return EngineState(hidden, top, match)
 
     def log_probs(self, reading: Reading, state: EngineState) -> Array:
         """ln q of the next token, float32, shape (V,): -inf off the shortlist."""
+        out = np.full(self.vocab_size, -np.inf, np.float32)
+        out[reading.shortlist] = self.listed_log_probs(reading, state)
+        return out
+
+    def listed_log_probs(self, reading: Reading, state: EngineState) -> Array:
+        """ln q of the next token, float32, shape (S,): of the shortlist's tokens, in its order."""
         scores = reading.keys @ (self._query @ state.top + self._query_bias)
         scores += self._match_score.take(state.match)
         attention = softmax(scores)
@@ -156,9 +178,15 @@ class CopyEngine:
         q *= gate
         attention *= 1 - gate
         q += np.bincount(reading.at, attention, len(q))
-        out = np.full(self._vocab, -np.inf, np.float32)
-        out[reading.shortlist] = np.log(np.maximum(q, SMALLEST, out=q), out=q)
-        return out
+        return np.log(np.maximum(q, SMALLEST, out=q), out=q)
+
+
+def _after(ids: Array) -> dict[int, Array]:
+    """Of each token but the last, the places behind its occurrences."""
+    found: dict[int, list[int]] = {}
+    for place, token in enumerate(ids[:-1].tolist(), 1):
+        found.setdefault(token, []).append(place)
+    return {token: np.array(places) for token, places in found.items()}
 
 
 def softmax(x: Array) -> Array:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastllm.drafters.base import Draft, Drafter, DrafterSession
+from fastllm.lengths import Lengths
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 
@@ -26,7 +27,7 @@ class LookupSession(DrafterSession):
             for end in range(n, len(self._article)):
                 self._index.setdefault(tuple(self._article[end - n : end]), end)
 
-    def propose(self, prefix: Sequence[int], gamma: int) -> Draft:
+    def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         """Longest match first; of equal length, the article before the summary. At the start, the article's opening."""
         copied = self._continuation(list(prefix), gamma)
         ids: list[int] = []
@@ -54,8 +55,11 @@ class LookupSession(DrafterSession):
 class LookupDrafter(Drafter):
     """Copies from the article; no weights, nothing to train, fits every target."""
 
+    short = "Lookup"
+    phrase = "copies what the article says next"
     name = "lookup"
     title = "Lookup (copies from the article)"
+    certain = True
 
     def __init__(self, vocab_size: int) -> None:
         self.vocab_size = vocab_size

@@ -28,7 +28,7 @@ class LstmModel(CopyModel):
         return h, c
 
     def advance(self, hidden: tuple[Tensor, ...], tokens: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        layers, (h, c), x = self.config.layers, hidden, self.embedding(tokens)
+        layers, (h, c), x = self.config.layers, hidden, self.embed(tokens)
         new = []
         for n, before in enumerate(zip(h.chunk(layers, -1), c.chunk(layers, -1), strict=True)):
             weights = (getattr(self.lstm, f"{name}_l{n}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
@@ -39,7 +39,7 @@ class LstmModel(CopyModel):
     def unroll(self, hidden: tuple[Tensor, ...], tokens: Tensor) -> Tensor:
         layers = self.config.layers
         h, c = (torch.stack(x.chunk(layers, -1)) for x in hidden)
-        return self.lstm(self.embedding(tokens), (h, c))[0]
+        return self.lstm(self.embed(tokens), (h, c))[0]
 
 
 class LstmCell(Cell):
@@ -55,7 +55,7 @@ class LstmCell(Cell):
         self._begin, self._begin_bias = numpy(model.begin.weight), numpy(model.begin.bias)
         self._d = d
         order = np.r_[0 : 2 * d, 3 * d : 4 * d, 2 * d : 3 * d]
-        halves = np.repeat(np.float32([0.5, 0.5, 0.5, 1]), d)
+        halves = np.repeat(np.array([0.5, 0.5, 0.5, 1], np.float32), d)
 
         def laid(weights: torch.Tensor) -> Array:
             """Of 4 d rows, in this order and halved."""
@@ -64,7 +64,7 @@ class LstmCell(Cell):
         self._recurrent = [laid(getattr(lstm, f"weight_hh_l{n}")) for n in layers]
         self._input = [laid(getattr(lstm, f"weight_ih_l{n}")) for n in layers]
         self._bias = [laid(getattr(lstm, f"bias_ih_l{n}") + getattr(lstm, f"bias_hh_l{n}")) for n in layers]
-        # The first layer's input is an embedding: (V, 4 d_state), its part of the gates for every token.
+        # The first layer's input is an embedding: (rows, 4 d_state), its part of the gates.
         self._table = numpy(model.embedding.weight) @ self._input[0].T + self._bias[0]
 
     def first(self, mean_key: Array) -> tuple[Array, ...]:
@@ -91,6 +91,8 @@ class LstmCell(Cell):
 class LstmDrafter(CopyDrafter):
     """An LSTM that sees the article; ``lstm-baseline`` or ``lstm-distilled``."""
 
+    short = "LSTM"
+    phrase = "a small network that reads word by word"
     family = "lstm"
     title = "LSTM"
     model_class = LstmModel

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fastllm.checkpoints import file_sha256
-from fastllm.drafters.base import DistributionSession, Drafter
+from fastllm.drafters.base import DistributionSession, Draft, Drafter
 from fastllm.drafters.copying import CopyConfig, CopyModel
-from fastllm.drafters.engine import SHORTLIST, SHORTLIST_GREEDY, Cell, CopyEngine, EngineState
+from fastllm.drafters.engine import SHORTLIST, SHORTLIST_GREEDY, CopyEngine, EngineState
 from fastllm.drafters.errors import DrafterError
+from fastllm.lengths import Lengths
+from fastllm.loading import LOADING, lazy
 from fastllm.sampling import Sampler, common_prefix
 from fastllm.source import Source
 
@@ -26,11 +28,19 @@ WEIGHTS = "model.safetensors"
 
 
 def save_model(model: CopyModel, family: str, folder: Path) -> None:
-    """Weights in float16 (they are read back as float32), sizes as JSON."""
+    """Weights in float16 (they are read back as float32), rows as they are, sizes as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}, folder / WEIGHTS)
+    kept = {k: v.detach().cpu() for k, v in model.state_dict().items()}
+    save_file({k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in kept.items()}, folder / WEIGHTS)
     config = {"format": FORMAT, "family": family, **asdict(model.config)}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def is_sound(rows: torch.Tensor, sizes: CopyConfig) -> bool:
+    """Whether each token's row is one, and each row of the frequent tokens belongs to one of them."""
+    if rows.is_floating_point() or not bool(((rows >= 0) & (rows < sizes.rows)).all()):
+        return False
+    return bool((torch.bincount(rows.long(), minlength=sizes.rows)[: sizes.own] == 1).all())
 
 
 class CopyDrafter(Drafter):
@@ -38,7 +48,7 @@ class CopyDrafter(Drafter):
 
     family: ClassVar[str]
     model_class: ClassVar[type[CopyModel]]
-    cell_class: ClassVar[Callable[[CopyModel], Cell]]
+    cell_class: ClassVar[Any]  # of a CopyModel makes a Cell
 
     def __init__(self, model: CopyModel) -> None:
         self.name = self.family
@@ -66,12 +76,14 @@ class CopyDrafter(Drafter):
                     f"The {cls.title} drafter {folder} is made for a vocabulary of {sizes.vocab_size} tokens and the "
                     f"target has {vocab_size}: train one for this target with {again}."
                 )
-            with torch.device("meta"):
+            with LOADING, torch.device("meta"):
                 model = cls.model_class(sizes)
-            weights = {k: v.float() for k, v in load_file(folder / WEIGHTS).items()}
+            weights = {k: v.float() if v.is_floating_point() else v for k, v in load_file(folder / WEIGHTS).items()}
             model.load_state_dict(weights, assign=True)
             if not all(bool(w.isfinite().all()) for w in weights.values()):
                 raise ValueError("a weight is not finite")
+            if model.rows is not None and not is_sound(model.rows, sizes):
+                raise ValueError("its rows are not those of its sizes")
         except DrafterError:
             raise
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, SafetensorError) as error:
@@ -85,7 +97,7 @@ class CopyDrafter(Drafter):
         drafter.size_bytes, drafter.sha256 = file.stat().st_size, file_sha256(file)
         return drafter
 
-    @cached_property
+    @lazy
     def engine(self) -> CopyEngine:
         """The weights laid out for drafting, on first use: training needs none."""
         return CopyEngine(self.model, self.cell_class(self.model))
@@ -105,12 +117,38 @@ class CopySession(DistributionSession):
         self._tokens: list[int] = []
         self._states: list[EngineState] = [start]
 
+    def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
+        """The general loop's draft, drawn within the shortlist: rows of the vocabulary are filled once, at the end."""
+        sampler, listed = self.sampler, self._reading.shortlist
+        if gamma < 1 or (lengths and lengths.asks) or (sampler.first_id is not None and not prefix):
+            return super().propose(prefix, gamma, lengths)
+        ids = list(prefix)
+        logits = np.full((gamma, self._engine.vocab_size), -np.inf, np.float32)
+        q = None if sampler.settings.greedy else np.zeros(logits.shape, np.float32)
+        for row in range(gamma):
+            self._move_to(ids)
+            found = self._engine.listed_log_probs(self._reading, self._states[-1])
+            logits[row, listed] = found
+            token, chosen = sampler.choose_listed(torch.from_numpy(found), listed, ids)
+            if q is not None and chosen is not None:
+                q[row, listed] = chosen.numpy()
+            ids.append(token)
+            if token in sampler.eos_ids:
+                break
+        k = len(ids) - len(prefix)
+        rows = None if q is None else torch.from_numpy(q[:k])
+        return Draft(tuple(ids[-k:]), rows, torch.from_numpy(logits[:k]), calls=k)
+
     def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
         """ln q, float32, shape (V,): -inf for tokens that are neither frequent nor in the article."""
+        self._move_to(prefix)
+        return torch.from_numpy(self._engine.log_probs(self._reading, self._states[-1]))
+
+    def _move_to(self, prefix: Sequence[int]) -> None:
+        """Make the last of the states the one after `prefix`."""
         tokens = [self.sampler.start_id, *prefix]
         keep = common_prefix(self._tokens, tokens)
         del self._states[keep + 1 :]
         for token in tokens[keep:]:
             self._states.append(self._engine.step(self._reading, self._states[-1], token))
         self._tokens = tokens
-        return torch.from_numpy(self._engine.log_probs(self._reading, self._states[-1]))

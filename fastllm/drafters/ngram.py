@@ -75,6 +75,9 @@ class Successors:
 class NgramDrafter(Drafter):
     """An n-gram model of order 1 to 5; ``kind`` says of which text, ``baseline`` or ``distilled``."""
 
+    short = "N-gram"
+    phrase = "counts which words follow each other"
+
     def __init__(self, unigram: np.ndarray, successors: Sequence[Successors], kind: str) -> None:
         """`unigram` is float32 (V,), natural log; `successors` belong to the orders 2, 3, ..."""
         self.order = len(successors) + 1
@@ -194,8 +197,11 @@ def _unpack(arrays: dict[str, np.ndarray], order: int, vocab_size: int) -> tuple
         _need(bool(np.isfinite(backoff).all()) and math.isfinite(floor) and floor <= 0, f"{n}.backoff or {n}.floor")
         _need(not len(token) or int(token.max()) < vocab_size, f"{n}.token")
         key = rows[context]
-        rows = np.repeat(key, count) * (vocab_size + 1) + token
-        _need(bool(np.all(np.diff(rows) > 0)), f"{n}.token is out of order")
+        # By the contexts' numbers: keys of whole 5-grams of a vocabulary of 49,152 would not fit int64.
+        places = np.repeat(np.arange(len(context)), count) * (vocab_size + 1) + token
+        _need(bool(np.all(np.diff(places) > 0)), f"{n}.token is out of order")
+        if n < order:
+            rows = np.repeat(key, count) * (vocab_size + 1) + token
         levels.append(
             Successors(
                 key=key,

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
-from transformers import AutoConfig, AutoTokenizer
 
-from fastllm.checkpoints import folder_sha256
-from fastllm.drafters.base import DistributionSession, Drafter
+from fastllm.drafters.base import Drafter, ScoringSession
 from fastllm.drafters.errors import DrafterError
 from fastllm.sampling import Sampler
 from fastllm.source import Source
-from fastllm.target import CachedDecoder, Target, choose_dtype, load_model
+from fastllm.targets.base import Engine, Target, TargetError
+from fastllm.targets.load import choose_dtype, open_engine
+from fastllm.targets.pretrained import TOKENIZER_FILES, Checkpoint, read_tokenizer
 
 
 class T5Drafter(Drafter):
     """Any encoder-decoder of the hub's format whose token ids mean what the target's mean."""
 
+    short = "T5"
+    phrase = "a smaller model of the same kind"
     name = "t5"
     title = "T5"
+    seq2seq: ClassVar[bool] = True
+    kind: ClassVar[str] = "encoder-decoder"
+    takes_place = True
+    scores = True
 
-    def __init__(self, model, vocab_size: int, start_id: int) -> None:
-        """`vocab_size` is the target's; `start_id` the drafter's own decoder start."""
-        self.model = model.eval()
+    def __init__(self, engine: Engine, vocab_size: int) -> None:
+        """`vocab_size` is the target's; the engine knows the drafter's own decoder start."""
+        self.engine = engine
         self.vocab_size = vocab_size
-        self._start_id = start_id
+        self.checkpoint: Checkpoint | None = None
 
     @classmethod
     def load(cls, where: str | Path, target: Target) -> T5Drafter:
@@ -37,55 +44,55 @@ class T5Drafter(Drafter):
         Raises:
             DrafterError: it cannot be loaded, is no encoder-decoder, or its tokens are not the target's.
         """
-        again = "give the folder or hub name of a T5 that shares the target's tokenizer"
+        again = f"give the folder or hub name of one ({cls.kind}) that shares the target's tokenizer"
         try:
-            config = AutoConfig.from_pretrained(where)
-            start = getattr(config, "decoder_start_token_id", None)
-            if not config.is_encoder_decoder or start is None:
-                raise DrafterError(f"{where} is no encoder-decoder (a {config.model_type}): {again}.")
-            if config.vocab_size < target.legal_size:
-                raise DrafterError(
-                    f"The T5 drafter {where} has a vocabulary of {config.vocab_size} tokens and the target has "
-                    f"{target.vocab_size}: {again}."
-                )
-            if not Path(where).is_dir() or (Path(where) / "tokenizer_config.json").exists():
-                ours, theirs = target.tokenizer.get_vocab(), AutoTokenizer.from_pretrained(where).get_vocab()
-                if ours != theirs:
-                    raise DrafterError(f"The T5 drafter {where} has another tokenizer than the target: {again}.")
-            model = load_model(where, choose_dtype(target.preset, target.device), target.device)
-        except DrafterError:
-            raise
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().split("\n")[0][:200]
+            checkpoint = Checkpoint(where, choose_dtype(target.preset, target.device), target.device)
+            if checkpoint.seq2seq is not cls.seq2seq:
+                raise DrafterError(f"{where} (a {checkpoint.config.model_type}) is no {cls.kind}: {again}.")
+            folder = Path(where)
+            own = not folder.is_dir() or any((folder / name).exists() for name in TOKENIZER_FILES)
+            if own and read_tokenizer(where).get_vocab() != target.tokenizer.get_vocab():
+                raise DrafterError(f"The {cls.title} drafter {where} has another tokenizer than the target: {again}.")
+            start = checkpoint.start_id(target.tokenizer) if cls.seq2seq else None
+            engine = open_engine(checkpoint, start, "torch" if target.engine.name == "torch" else "auto")
+        except TargetError as error:
+            raise DrafterError(f"The {cls.title} drafter could not be loaded. {error}") from None
+        if engine.columns < target.legal_size or engine.rows < target.legal_size:
             raise DrafterError(
-                f"The T5 drafter {where} could not be loaded; check the name, and that its files are there or the hub "
-                f"can be reached ({reason})."
-            ) from None
-        drafter = cls(model, target.vocab_size, start)
-        if Path(where).is_dir():
-            drafter.sha256 = folder_sha256(Path(where))
-            drafter.size_bytes = sum(f.stat().st_size for f in Path(where).glob("*.safetensors"))
+                f"The {cls.title} drafter {where} has a vocabulary of {engine.columns} tokens and the target has "
+                f"{target.vocab_size}: {again}."
+            )
+        drafter = cls(engine, target.vocab_size)
+        drafter.checkpoint, drafter.sha256 = checkpoint, checkpoint.sha256
+        if folder.is_dir():
+            drafter.size_bytes = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
         else:
-            drafter.sha256 = getattr(model.config, "_commit_hash", None) or ""
-            drafter.size_bytes = sum(p.numel() * p.element_size() for p in model.parameters())
+            drafter.size_bytes = sum(p.numel() * p.element_size() for p in checkpoint.model.parameters())
         return drafter
+
+    @property
+    def model(self) -> Any:
+        """The torch model, for transformers' own assisted generation."""
+        if self.checkpoint is None:
+            raise ValueError("this drafter was made of an engine, not of a checkpoint")
+        return self.checkpoint.model
 
     def open(self, source: Source, sampler: Sampler) -> T5Session:
         return T5Session(self, source, sampler)
 
 
-class T5Session(DistributionSession):
+class T5Session(ScoringSession):
     """Reads exactly what the target's encoder reads, prompt included; its cache follows the prefix."""
 
     def __init__(self, drafter: T5Drafter, source: Source, sampler: Sampler) -> None:
         super().__init__(sampler)
         self._vocab_size = drafter.vocab_size
-        self._decoder = CachedDecoder(drafter.model, source.prompt_ids, drafter._start_id)
+        self._decoder = drafter.engine.open(source.prompt_ids)
 
-    def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
-        """Logits, float32, shape (V,): columns beyond the target's are cut, those it lacks are -inf."""
-        logits = self._decoder.score(prefix)[0]
-        missing = self._vocab_size - len(logits)
+    def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
+        """Logits, float32, shape (k + 1, V): columns beyond the target's are cut, those it lacks are -inf."""
+        logits = self._decoder.score([*prefix, *draft], len(draft) + 1)
+        missing = self._vocab_size - logits.shape[1]
         if missing > 0:
-            return torch.cat([logits, logits.new_full((missing,), -torch.inf)])
-        return logits[: self._vocab_size]
+            return torch.cat([logits, logits.new_full((len(logits), missing), -torch.inf)], -1)
+        return logits[:, : self._vocab_size]

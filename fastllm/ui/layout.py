@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import gradio as gr
 
-from fastllm.target import Target
-from fastllm.ui import benchmark_tab, lab_tab, league_tab, limits, parts, render, study_tab, watch, whatif_tab
+from fastllm.targets.base import Target
+from fastllm.ui import limits, parts, render, stage
+from fastllm.ui.lab import tab as lab_tab
+from fastllm.ui.league import tab as league_tab
+from fastllm.ui.private import PrivateBlocks
+from fastllm.ui.study import benchmark_tab
+from fastllm.ui.study import tab as study_tab
+from fastllm.ui.targets import Targets
+from fastllm.ui.watch import tab as watch
+from fastllm.ui.whatif import tab as whatif_tab
 
 QUEUE_SIZE = 64
 
 
-def _study(target: Target) -> None:
-    study_tab.build(target)
-    benchmark_tab.build(target)
+def _study(on: stage.Stage) -> None:
+    study_tab.build(on.targets.first)
+    benchmark_tab.build(on.targets.first)
 
 
 # Each tab's name and the function that puts its components into it. A further tab is one more line.
@@ -38,8 +46,8 @@ _OPEN_TEACHER = """() => {
 
 
 def build(target: Target) -> gr.Blocks:
-    """The page for one target, with its queue set up."""
-    with gr.Blocks(
+    """The page, started with one target, with its queue set up."""
+    with PrivateBlocks(
         title="FastLLM: speculative decoding, seen",
         analytics_enabled=False,
         fill_width=True,
@@ -49,15 +57,16 @@ def build(target: Target) -> gr.Blocks:
         # style sheet leaves out whatever hangs on the body.
         with gr.Column(elem_id="fastllm"):
             with gr.Row(elem_classes="fl-header"):
-                parts.html(render.header_html(target.preset.title))
+                parts.html(render.header_html())
+                on = stage.build(Targets(target))
                 teacher = gr.Button("Teacher view", size="sm", elem_classes="fl-view", min_width=90, scale=0)
                 dark = gr.Button("Light / dark", size="sm", elem_classes="fl-dark", min_width=90, scale=0)
+            stage.wire(on, page)
             with gr.Tabs(elem_classes="fl-tabs"):
                 for name, build_tab in TABS:
                     with gr.Tab(name):
-                        build_tab(target)
-        hidden = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-        dark.click(None, js=_TOGGLE_DARK, **hidden)
-        teacher.click(None, js=_TOGGLE_TEACHER, **hidden)
-        page.load(None, js=_OPEN_TEACHER, **hidden)
+                        build_tab(on)
+        dark.click(None, js=_TOGGLE_DARK, **parts.HIDDEN)
+        teacher.click(None, js=_TOGGLE_TEACHER, **parts.HIDDEN)
+        page.load(None, js=_OPEN_TEACHER, **parts.HIDDEN)
     return page.queue(max_size=QUEUE_SIZE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -106,10 +106,10 @@ line = Line()
 
 
 async def in_turn(
-    frames: AsyncIterator[tuple],
+    frames: AsyncGenerator[tuple, None],
     waiting: Callable[[str], tuple],
     stopped: Callable[[], bool],
-) -> AsyncIterator[tuple]:
+) -> AsyncGenerator[tuple, None]:
     """`frames` once it is this visitor's turn; before that, `waiting(sentence)` whenever the place in line changes.
 
     Ends without a turn if `stopped()`. The place is given back at the end, and when the visitor leaves.

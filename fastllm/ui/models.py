@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any, TypeVar
 
+from fastllm.analysis.timing import alternating
 from fastllm.config import Settings
 from fastllm.decode import autoregressive, speculative
-from fastllm.drafters import DrafterInfo, available, load_drafter
+from fastllm.drafters import COMPOSITES, DrafterInfo, available, load_drafter
 from fastllm.drafters.base import Drafter
-from fastllm.target import Target, TargetError, TargetSession, load_target
+from fastllm.loading import loaded_once
+from fastllm.targets.base import Target, TargetError, TargetSession
+from fastllm.targets.load import load_target
 from fastllm.trace import Article, Step
 
 # Held around every piece of model work, so that no visitor's work falls into another's timed region.
 MODEL = threading.Lock()
 
+T = TypeVar("T")
+
 WARM_UP_STEPS = 3
 SLOW_STEP = 0.25
 
 
-@lru_cache(maxsize=4)
+@loaded_once(4)
 def get_target(name: str) -> Target:
-    """The target of that name; the first call loads it.
+    """The target of that name; the first call loads it, and others wait for that.
 
     Raises:
-        fastllm.target.TargetError: it cannot be loaded.
+        fastllm.targets.base.TargetError: it cannot be loaded.
     """
     return load_target(name)
 
 
-@lru_cache(maxsize=32)
+@loaded_once(32)
 def get_drafter(target: Target, spec: str) -> Drafter:
-    """The drafter `spec` for `target`; the first call loads it.
+    """The drafter `spec` for `target`; the first call loads it, and others wait for that.
 
     Raises:
         fastllm.drafters.errors.DrafterError: it cannot be loaded.
@@ -82,15 +88,24 @@ def menu(target: Target) -> list[Choice]:
     return choices(available(target))
 
 
-def spec_of(key: str, order: int) -> str:
-    """The drafter spec of a menu line and the N of the slider."""
+def spec_of(key: str, order: int, way: str = "") -> str:
+    """The drafter spec of a menu line, the N of the slider, and the way in which another drafter joins it, a name of
+    fastllm.drafters.COMPOSITES or "".
+
+    Raises:
+        ValueError: there is no such way.
+    """
     family, at, variant = key.partition("@")
-    return f"ngram:{order}{at}{variant}" if family == "ngram" else key
+    spec = f"ngram:{order}{at}{variant}" if family == "ngram" else key
+    if not way:
+        return spec
+    if way not in COMPOSITES:
+        raise ValueError(f"There is no way {way!r} to join two drafters: give one of {', '.join(COMPOSITES)}.")
+    return COMPOSITES[way].offered.format(spec)
 
 
 # ZeroGPU lends a GPU to a generator function for as long as it runs, in a process of its own. Set by app.py there.
-_lease: Callable[..., Iterator[Step]] | None = None
-_target_name = ""
+_lease: Callable[..., Iterator[tuple[bool, Step]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,13 +116,16 @@ class Reading:
     article: Article
     seconds_encode: float = 0.0
 
+    def close(self) -> None:
+        """Nothing is kept here."""
 
-def lend(gpu: Callable, target: str) -> bool:
-    """Do the model work of `target` in a function wrapped by `gpu` (``spaces.GPU``); False where that lends nothing,
+
+def lend(gpu: Callable) -> bool:
+    """Do all model work in a function wrapped by `gpu` (``spaces.GPU``); False where that lends nothing,
     because the Space is not on ZeroGPU."""
-    global _lease, _target_name
+    global _lease
     wrapped = gpu(leased_steps)
-    _lease, _target_name = None if wrapped is leased_steps else wrapped, target
+    _lease = None if wrapped is leased_steps else wrapped
     return _lease is not None
 
 
@@ -116,14 +134,24 @@ def leased() -> bool:
     return _lease is not None
 
 
-def leased_steps(target: str, article: str, drafter: str | None, settings: Settings) -> Iterator[Step]:
-    """A whole run inside one lease: everything in and out is plain data, as it crosses to another process."""
+def leased_steps(target: str, article: str, drafter: str, settings: Settings) -> Iterator[tuple[bool, Step]]:
+    """A whole race inside one lease: everything in and out is plain data, as it crosses to another process."""
     loaded = get_target(target)
-    session = loaded.open(article)
-    drafting = get_drafter(loaded, drafter) if drafter else None
-    begin = lambda: speculative(session, drafting, settings) if drafting else autoregressive(session, settings)  # noqa: E731
-    _warm_up(begin())
-    yield from begin()
+    session, drafting = loaded.open(article), get_drafter(loaded, drafter)
+    _warm_up(speculative(session, drafting, settings))
+    _warm_up(autoregressive(session, settings))
+    yield from _race(session, drafting, settings)
+
+
+def _race(session: TargetSession, drafter: Drafter, settings: Settings) -> Iterator[tuple[bool, Step]]:
+    # One cache cannot follow two texts: plain decoding has a session of its own.
+    other = session.target.open(session.article.text)
+    try:
+        # Nobody inspects plain decoding's candidates.
+        plain = autoregressive(other, dataclasses.replace(settings, top=0))
+        yield from alternating(speculative(session, drafter, settings), plain)
+    finally:
+        other.close()
 
 
 def _warm_up(steps: Iterator[Step]) -> None:
@@ -133,17 +161,17 @@ def _warm_up(steps: Iterator[Step]) -> None:
             break
 
 
-def open_session(target: Target, article: str, drafter: Drafter, settings: Settings) -> TargetSession:
+def open_session(target: Target, article: str, drafter: Drafter, settings: Settings) -> Any:
     """Encode an article, then take a few steps of either decoder so that no timing pays for first calls.
 
     Raises:
-        fastllm.target.TargetError: the article holds no token.
+        fastllm.targets.base.TargetError: the article holds no token.
     """
     if _lease is not None:
-        read, cut = target.read(article)
-        if not read:
+        prompt = target.read(article)
+        if not prompt.article:
             raise TargetError("The article is empty: paste some text to summarise.")
-        return Reading(target, Article(article, len(read), len(cut)))
+        return Reading(target, Article(article, len(prompt.article), len(prompt.cut)))
     with MODEL:
         session = target.open(article)
         _warm_up(speculative(session, drafter, settings))
@@ -151,14 +179,15 @@ def open_session(target: Target, article: str, drafter: Drafter, settings: Setti
     return session
 
 
-def steps(session: TargetSession, drafter: Drafter | None, settings: Settings) -> Iterator[Step]:
-    """The steps of a run: speculative decoding, or plain decoding where `drafter` is None; on ZeroGPU in a lease."""
+def race(session: TargetSession, drafter: Drafter, settings: Settings) -> Iterator[tuple[bool, Step]]:
+    """Speculative and plain decoding of an article in turns, each step with whether it is a speculative one; on ZeroGPU
+    in one lease."""
     if _lease is not None:
-        return _lease(_target_name, session.article.text, drafter.name if drafter else None, settings)
-    return speculative(session, drafter, settings) if drafter else autoregressive(session, settings)
+        return _lease(session.target.preset.asked, session.article.text, drafter.name, settings)
+    return _race(session, drafter, settings)
 
 
-def burst(steps: Iterator[Step], at_most: float) -> list[Step]:
+def burst(steps: Iterator[T], at_most: float) -> list[T]:
     """At least one next step, and more while fewer than `at_most` seconds have passed; empty at the end.
 
     A step of a small target takes less time than sending one to the browser does: in bursts the timed work runs
@@ -176,7 +205,8 @@ def burst(steps: Iterator[Step], at_most: float) -> list[Step]:
 
 def reading(target: Target, text: str) -> tuple[int, int, str]:
     """Tokens of `text` that the target reads, tokens that it does not, and the last whole words before the cut."""
-    read, cut = target.read(text)
+    prompt = target.read(text)
+    read, cut = prompt.article, prompt.cut
     if not cut:
         return len(read), 0, ""
     words = target.text(read).split()

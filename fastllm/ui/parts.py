@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any
 
 import gradio as gr
 import plotly.graph_objects as go
 
 from fastllm.ui.examples import load_examples
+
+# Of an event that only the page itself needs: at once, without a spinner, and no part of the API.
+HIDDEN: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
 
 def html(value: str, elem_id: str | None = None, **settings) -> gr.HTML:
@@ -45,10 +49,10 @@ def panel(heading: str, figure: go.Figure, elem_id: str, **column) -> gr.Plot:
         return plot(figure, elem_id, elem_classes="fl-plot")
 
 
-def article(elem_id: str, lines: int, **settings) -> gr.Textbox:
-    """The box of the article, which holds our first example."""
+def article(elem_id: str, lines: int, example: str = "", **settings) -> gr.Textbox:
+    """The box of the article, which holds our example of that topic, or the first."""
     examples = load_examples()
-    value = examples[0].text if examples else ""
+    value = next((e.text for e in examples if e.topic == example), examples[0].text if examples else "")
     return gr.Textbox(value, label="Article", lines=lines, max_lines=lines, elem_id=elem_id, **settings)
 
 
@@ -57,9 +61,7 @@ def seed(elem_id: str | None = None, min_width: int = 120) -> gr.Number:
     return gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**31 - 1, elem_id=elem_id, min_width=min_width)
 
 
-def redraw(
-    choices: Sequence[gr.components.Component], show: Callable, outputs: Sequence[gr.components.Component]
-) -> None:
+def redraw(choices: Sequence[Any], show: Callable, outputs: Sequence[gr.components.Component]) -> None:
     """Show what was recorded anew when any choice changes: no model, so no queue."""
     gr.on(
         [c.change for c in choices],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 import plotly.graph_objects as go
 
+from fastllm.analysis.metrics import wilson
 from fastllm.ui.theme import SURFACES
 from fastllm.visible import visible
 
@@ -13,11 +15,41 @@ from fastllm.visible import visible
 BLUE, ORANGE, GREEN, PURPLE, GREY = PALETTE = ("#2b8cc4", "#d0661b", "#1a9873", "#9a62d8", "#7f8a99")
 RED, OLIVE = "#b5485d", "#6f7a3a"
 
+# A share of fewer tests is drawn hatched (bars) or hollow (points).
+FEW = 10
+
 
 def label(text: str, longest: int = 28) -> str:
     """A text as plotly shows it literally: plotly reads its own HTML-like tags in labels."""
     shown = visible(text)
     return escape(shown if len(shown) <= longest else shown[: longest - 1] + "…", quote=False)
+
+
+def shares(counts: Sequence[tuple[int, int]]) -> tuple[list[float], dict, list[bool]]:
+    """Shares as they are drawn.
+
+    Args:
+        counts: successes and tests, tests above 0.
+
+    Returns:
+        percentages; plotly's error bars, Wilson's 95 % intervals; and which rest on fewer than FEW tests.
+    """
+    percent = [100 * a / n for a, n in counts]
+    ends = [wilson(a, n) for a, n in counts]
+    bars = {
+        "array": [100 * high - p for (_, high), p in zip(ends, percent, strict=True)],
+        "arrayminus": [p - 100 * low for (low, _), p in zip(ends, percent, strict=True)],
+        "thickness": 1,
+        "width": 3,
+    }
+    return percent, bars, [n < FEW for _, n in counts]
+
+
+def share_words(successes: int, n: int) -> str:
+    """`25%, 95 % interval 7% to 59%`, and a warning where the tests are few."""
+    low, high = wilson(successes, n)
+    few = ": too few to say much" if n < FEW else ""
+    return f"{successes / n:.0%}, 95 % interval {low:.0%} to {high:.0%}{few}"
 
 
 def axis(title: str, standoff: int) -> dict:

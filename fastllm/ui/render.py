@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from fastllm.metrics import Metrics, measured_speedup, summarise
+from fastllm.analysis.metrics import Metrics, summarise
+from fastllm.analysis.timing import Timing, compare_runs
+from fastllm.rules import lossless
 from fastllm.trace import DraftToken, Emitted, Step, Trace
 from fastllm.ui.theme import STATUSES
 from fastllm.visible import visible
@@ -40,8 +42,8 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "speedup": (
         "Measured speedup",
-        "Seconds a token of plain decoding over seconds a token of speculative decoding: same target, article and "
-        "cached code, one after the other on this machine just now.",
+        "Seconds a token of plain decoding over seconds a token of speculative decoding, both in turns, call by call: "
+        "the exact number of calls times the median time of such a call, with a 95 % interval; it cannot exceed τ.",
     ),
     "p and q": (
         "p and q",
@@ -83,8 +85,9 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "right, the tokens that the step wrote.",
     ),
     "positions": (
-        "Acceptance by draft position",
-        "Accepted / tested at each place in the draft: later places are reached only if all before were accepted.",
+        "Acceptance by place in the draft",
+        "Accepted / tested at each place in the draft, with Wilson's 95 % interval: later places are reached only if "
+        "all before were accepted; hatched where fewer than 10 were tested.",
     ),
 }
 
@@ -105,25 +108,27 @@ def probability(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def draft_sentence(token: DraftToken, emitted: Emitted | None, eos_id: int) -> str:
+def draft_sentence(token: DraftToken, emitted: Emitted | None, eos_ids: Sequence[int]) -> str:
     """What happened to a draft token, as one sentence."""
-    name = token_name(token.text, token.id == eos_id)
+    name = token_name(token.text, token.id in eos_ids)
     numbers = f"(p {probability(token.p)}, q {probability(token.q)})"
     if token.status == "accepted":
         return f"{name}, accepted {numbers}"
     if token.status == "rejected":
-        replaced = f", replaced by {token_name(emitted.text, emitted.id == eos_id)}" if emitted else ""
+        replaced = f", replaced by {token_name(emitted.text, emitted.id in eos_ids)}" if emitted else ""
         return f"{name}, rejected {numbers}{replaced}"
     return f"{name}, ignored: it followed a rejected token and was not tested"
 
 
-def emitted_sentence(step: Step, eos_id: int) -> str:
+def emitted_sentence(step: Step, eos_ids: Sequence[int]) -> str:
     """Where the target's own token of a step came from, as one sentence."""
     token = step.emitted
-    name, p = token_name(token.text, token.id == eos_id), probability(token.p)
+    if token is None:
+        raise ValueError("nothing was emitted in this step")
+    name, p = token_name(token.text, token.id in eos_ids), probability(token.p)
     if token.kind == "resampled":
         rejected = next((t for t in step.draft if t.status == "rejected"), None)
-        instead = f" in place of {token_name(rejected.text, rejected.id == eos_id)}" if rejected else ""
+        instead = f" in place of {token_name(rejected.text, rejected.id in eos_ids)}" if rejected else ""
         return f"{name}, resampled by the target{instead} (p {p})"
     if token.kind == "bonus":
         return f"{name}, bonus token from the target (p {p}): the whole draft was accepted"
@@ -154,17 +159,23 @@ def _sample(*tokens: tuple[str, str]) -> str:
 
 
 def intro_html() -> str:
-    """What the stream shows before the first run: how speculative decoding works, in three sentences with samples."""
+    """What the stream shows before the first run: how it works in three short sentences with samples."""
     draft = ("people", "on", "a", "ship", "at")
     guess = _sample(*((t, "draft") for t in draft))
     judged = [(t, "accepted") for t in draft[:3]] + [("ship", "rejected"), ("at", "ignored")]
     return f"""<ol class="fl-intro">
-<li><b>The drafter guesses.</b> A tiny model proposes a few tokens at once; guessing costs almost nothing.{guess}</li>
-<li><b>The target checks.</b> The large model scores all of them in a single call, about as dear as writing one
-token. It keeps each with chance min(1, p/q), up to the first refusal.{_sample(*judged)}</li>
-<li><b>The target adds one.</b> A refused token is replaced by the target's own, and what followed is dropped; if none
-was refused, the target adds one more for free.{_sample(*judged[:3], ("ferry", "resampled"))}</li>
+<li><b>The drafter guesses.</b> <small>A tiny model guesses a few words ahead; that costs next to nothing.</small>
+{guess}</li>
+<li><b>The target checks.</b> <small>One call of the large model checks them all. It keeps them up to the first that it
+refuses.</small>{_sample(*judged)}</li>
+<li><b>The target writes one itself</b> <small>in the place of the refused guess, or after the last one where it kept
+them all.</small>{_sample(*judged[:3], ("ferry", "resampled"))}</li>
 </ol><p class="fl-intro-end">The text stays exactly what the target alone would have written. Press <b>Run</b>.</p>"""
+
+
+def lesson_html(sentence: str) -> str:
+    """What a lesson's run shows, above the stream."""
+    return f'<p class="fl-lesson">{escape(sentence)}</p>'
 
 
 def how_html() -> str:
@@ -187,12 +198,17 @@ alone; above 0 it has the same distribution. Only the time changes. More accepte
 draft costs drafting time and a wider pass, so a larger γ can be slower.</p></div>"""
 
 
-def header_html(target_title: str) -> str:
-    """Name, one sentence, the target."""
+def header_html() -> str:
+    """Name, one sentence."""
     return (
         '<div class="fl-title"><h1>FastLLM</h1><p>A small drafter guesses ahead; a large target keeps what it would '
-        f'have written itself. <span class="fl-target-name">Target: {escape(target_title)}</span></p></div>'
+        "have written itself.</p></div>"
     )
+
+
+def loading_html(title: str) -> str:
+    """A target is being loaded for all visitors."""
+    return f'<p class="fl-loading" role="status">{escape(title)} is being loaded, once for everyone …</p>'
 
 
 def why_html(key: str) -> str:
@@ -234,13 +250,18 @@ def notices_html(notices: Sequence[str], error: bool = False) -> str:
     return f'<div class="fl-notice fl-{kind}" role="{role}">{sentences}</div>'
 
 
-_TILES = ("tau", "acceptance", "calls", "speed")
+# Key in the glossary, and the plain name on the tile; the term comes with the explanation.
+_TILES = (("tau", "Tokens a call"), ("acceptance", "Guesses kept"), ("calls", "Calls"), ("speed", "Tokens a second"))
 
 
 def figure_names() -> list[tuple[str, str]]:
-    """Name and sentence of each of the four figures that follow the playback."""
-    # What is over what is said by the small print of `figures`.
-    return [(GLOSSARY[key][0].partition(" (acc")[0], GLOSSARY[key][1]) for key in _TILES]
+    """Plain name and explanation, which begins with the term, of each of the four figures that follow the playback."""
+    return [(name, f"{GLOSSARY[key][0]}: {GLOSSARY[key][1]}") for key, name in _TILES]
+
+
+def earlier_weights(names: Sequence[str]) -> str:
+    """What is said above recorded figures of models that have been taught anew since; "" where there are none."""
+    return f"Recorded with earlier weights of {', '.join(names)}: `make recorded` measures anew." if names else ""
 
 
 def percent(value: float | None) -> str:
@@ -272,48 +293,72 @@ def seconds(value: float) -> str:
     return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.2f} s"
 
 
-def _bar(name: str, m: Metrics, longest: float) -> str:
-    parts = (("target", m.seconds_target), ("drafting", m.seconds_draft), ("everything else", m.seconds_other))
+def _bar(name: str, m: Metrics, total: float, longest: float) -> str:
+    """`total` is what the run takes by the medians of its calls; its parts are in it as they were measured."""
+    scale = total / m.seconds if m.seconds else 0.0
+    measured = (("target", m.seconds_target), ("drafting", m.seconds_draft), ("everything else", m.seconds_other))
+    parts = [(kind, scale * s) for kind, s in measured]
     segments = "".join(
         f'<span class="fl-seg fl-seg-{kind.split()[0]}" style="width:{100 * s / longest:.2f}%"'
         f' title="{kind}: {seconds(s)}"></span>'
         for kind, s in parts
         if s > 0 and longest > 0
     )
-    each = f"{m.seconds / m.tokens * 1e3:.3g} ms a token" if m.tokens else ""
+    each = f"{total / m.tokens * 1e3:.3g} ms a token" if m.tokens else ""
     shares = ", ".join(f"{kind} {seconds(s)}" for kind, s in parts if s > 0)
-    label = escape(f"{name}: {seconds(m.seconds)}; {shares}", quote=True)
+    label = escape(f"{name}: {seconds(total)}; {shares}", quote=True)
     return (
         f'<div class="fl-race"><span>{escape(name)}</span><span class="fl-bar" role="img" aria-label="{label}">'
-        f"{segments}</span><span>{seconds(m.seconds)} <small>{each}</small></span></div>"
+        f"{segments}</span><span>{seconds(total)} <small>{each}</small></span></div>"
     )
 
 
 def compare_html(speculative: Trace, plain: Trace, finished: bool, recorded: bool = False) -> str:
-    """Plain decoding beside the speculative run: both times to one scale, the speedup, and whether the texts agree.
-    `recorded` says that the times are those of a recorded run."""
-    spec, base = summarise(speculative), summarise(plain)
-    longest = max(spec.seconds, base.seconds)
-    bars = _bar("speculative", spec, longest) + _bar("plain", base, longest)
+    """Plain decoding beside the speculative run: the calls saved, which are exact, the speedup, both times to one
+    scale, and whether the texts agree. `recorded` says that the times are those of a recorded run."""
+    spec, base, timing = summarise(speculative), summarise(plain), compare_runs(speculative, plain)
+    times = (timing.seconds, timing.plain_seconds) if timing else (spec.seconds, base.seconds)
+    bars = _bar("speculative", spec, times[0], max(times)) + _bar("plain", base, times[1], max(times))
     key = '<p class="fl-key"><span class="fl-seg-target"></span>target<span class="fl-seg-drafting"></span>drafting'
     key += '<span class="fl-seg-everything"></span>everything else</p>'
-    speedup = measured_speedup(speculative, plain) if finished else None
-    value = "…" if speedup is None else f"{speedup:.2f}×"
-    slower = ": slower than plain decoding" if speedup is not None and speedup < 1 else ""
-    when = ", as it was recorded" if recorded else ""
-    head = f'<div class="fl-speedup"><b>{value}</b> measured speedup{when}{slower} {why_html("speedup")}</div>'
+    head = _saved(spec, speculative.temperature == 0) + _speedup(timing if finished else None, finished, recorded)
     return f'<div class="fl-compare">{head}{bars}{key}{agreement_html(speculative, plain) if finished else ""}</div>'
+
+
+def _saved(m: Metrics, greedy: bool) -> str:
+    """What no clock can change. A sampled text is compared with itself: plain decoding's has another length."""
+    without = f"plain decoding needs {m.tokens}" + ("" if greedy else " for as long a text")
+    tau = "" if m.tau is None else f"; τ = {m.tau:.2f}"
+    return f'<div class="fl-saved"><b>{plural(m.target_calls, "target call")}</b>, {without}{tau}</div>'
+
+
+def _speedup(timing: Timing | None, finished: bool, recorded: bool) -> str:
+    when = ", as it was recorded" if recorded else ""
+    if timing is None or timing.speedup is None or timing.interval is None:
+        tau = f": at most {timing.tau:.2f}×, which is τ" if timing else ""
+        words = f"{timing.trouble if timing else 'Nothing to time'}{tau}" if finished else "… measured speedup"
+        return f'<div class="fl-speedup fl-untimed">{escape(words + when)} {why_html("speedup")}</div>'
+    low, high = timing.interval
+    slower = ": slower than plain decoding" if high < 1 else ""
+    words = f"measured speedup ({low:.2f} to {high:.2f}){when}{slower}"
+    return f'<div class="fl-speedup"><b>{timing.speedup:.2f}×</b> {words} {why_html("speedup")}</div>'
 
 
 def agreement_html(speculative: Trace, plain: Trace) -> str:
     """Whether both texts are the same (greedy), or why they need not be (sampling)."""
     other = f"<details><summary>The text of plain decoding</summary>{escape(visible(plain.text))}</details>"
+    if not lossless(speculative.rule, speculative.rollback) and speculative.tokens != plain.tokens:
+        text = "The texts differ, as they may under this rule, which is lossy: the speedup is bought with other text."
+        return _verdict("different", "≠", text) + other
     if speculative.temperature > 0:
         text = "Sampled: both texts follow the same distribution, but two samples of it differ. "
         return _verdict("sampled", "≈", text + "The speedup is per token, as their lengths differ.") + other
     ours, theirs = speculative.tokens, plain.tokens
     if ours == theirs:
-        return _verdict("identical", "✓", f"Identical: all {plural(len(ours), 'token')} are the same in both texts.")
+        small = f" Computed by {speculative.arithmetic}."
+        return _verdict(
+            "identical", "✓", f"Identical: all {plural(len(ours), 'token')} are the same in both texts.{small}"
+        )
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     text = f"The texts differ from token {at + 1} on. In float32 this would be a fault; in bfloat16 two tokens can tie."
     return _verdict("different", "✗", text) + other

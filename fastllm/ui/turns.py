@@ -6,13 +6,14 @@ Their frames are three outputs, the first of which is the status as HTML; the pl
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import gradio as gr
 
 from fastllm.ui import limits, render
-from fastllm.ui.handlers import Live
+from fastllm.ui.private import log_failure
+from fastllm.ui.watch.handlers import Live
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,9 @@ def said(html: str) -> Frame:
     return html, gr.skip(), gr.skip()
 
 
-async def taken(frames: AsyncIterator[Frame], live: Live, failure: str, in_line: bool = True) -> AsyncIterator[Frame]:
+async def taken(
+    frames: AsyncGenerator[Frame, None], live: Live, failure: str, in_line: bool = True
+) -> AsyncGenerator[Frame, None]:
     """`frames`, once it is this visitor's turn unless `in_line` is off, which is for work that uses no model.
 
     What goes wrong becomes a sentence: that of a ValueError, or `failure`; what was shown before stays.
@@ -38,9 +41,8 @@ async def taken(frames: AsyncIterator[Frame], live: Live, failure: str, in_line:
                 yield frame
     except ValueError as error:
         yield said(render.notices_html([str(error)], error=True))
-    except Exception:
-        # What visitors paste stays out of the log: only the traceback goes there.
-        log.exception(failure)
+    except Exception as error:
+        log_failure(log, failure, error)
         yield said(render.notices_html([failure], error=True))
     finally:
         live.stop = False

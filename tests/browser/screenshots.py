@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fastllm.config import ASSETS
-from fastllm.ui import recordings
 from fastllm.ui.layout import build
 from fastllm.ui.models import get_target
 from fastllm.ui.theme import launch_options
+from fastllm.ui.watch import recordings
 from tests.browser import chromium
 
 TOPIC = "Sport"

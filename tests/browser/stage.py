@@ -9,11 +9,11 @@ import dataclasses
 import itertools
 import json
 
-from fastllm.metrics import running
+from fastllm.analysis.metrics import running
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Plain, Step, Trace
-from fastllm.ui import messages
-from fastllm.ui.player import FOLDER, SCRIPTS, script
 from fastllm.ui.theme import PLAYER_SHEET, STYLE_SHEET, css
+from fastllm.ui.watch import messages
+from fastllm.ui.watch.player import FOLDER, SCRIPTS, script
 from tests.browser import chromium
 
 ARTICLE = (
@@ -89,7 +89,7 @@ def trace(steps: int = 4, **changes) -> Trace:
 
 def live(run: Trace, batch: int = 2) -> list[str]:
     """The messages of a live run, `batch` steps in each."""
-    sender = messages.Sender(run.eos_id)
+    sender = messages.Sender(run.eos_ids)
     figures = running(run.steps)
     told = [sender.first(messages.head_of(dataclasses.replace(run, plain=None)))]
     for at in range(0, len(run.steps), batch):

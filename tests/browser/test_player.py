@@ -9,7 +9,7 @@ import random
 import pytest
 
 from fastllm.trace import Article, Emitted, from_json
-from fastllm.ui import messages
+from fastllm.ui.watch import messages
 from tests.browser import stage
 
 pytestmark = pytest.mark.browser
@@ -232,8 +232,8 @@ def test_the_table_of_rejections_sorts_filters_and_inspects(page):
     rows = page.locator(".fl-rejections tbody tr")
     assert rows.count() == 12
     assert "(12)" in page.inner_text(".fl-rejections summary")
-    page.click(".fl-rejections th >> text=Position")
-    assert rows.first.inner_text().startswith("35")
+    page.click(".fl-rejections th >> text=In the summary")
+    assert rows.first.locator("td").all_inner_texts()[:3] == ["12", "3", "36"]
     assert page.locator("th[aria-sort=descending]").count() == 1
     page.fill(".fl-find", "SHIP7")
     assert rows.count() == 1
@@ -279,7 +279,7 @@ def test_a_hostile_trace_stays_text(page):
 
 
 def test_figures_follow_the_playhead(page):
-    """Tokens per call, acceptance, calls and speed are those of the steps shown, as fastllm.metrics counts them."""
+    """Tokens per call, acceptance, calls and speed are those of the steps shown, as analysis.metrics counts them."""
     run = stage.trace(3)
     replay(page, run)
     page.keyboard.press("ArrowRight")

@@ -6,7 +6,7 @@ import pytest
 
 from fastllm.export import to_html
 from fastllm.trace import to_json
-from fastllm.ui import recordings
+from fastllm.ui.watch import recordings
 from tests.browser.contrast import CONTRAST
 from tests.test_export import hostile
 from tests.traces import trace_of

@@ -30,6 +30,8 @@ _WORDS = """
     Lathom Mickleham Nunnington Ormesby Painswick Quernmore Rosedale Staintondale Thirlby Ullesthorpe Vernham
     Wensley Yealmpton Zennor Ashbocking Birdsall Crathorne Dalderby Eskdale"""
 WORDS = _WORDS.split()
+# Seconds for all visitors to have connected.
+PATIENCE = 60
 ENDINGS = ("Finished", "Stopped", "Ended", "waiting")
 
 
@@ -60,11 +62,13 @@ def article(word: str) -> str:
 
 def visit(url: str, word: str, words: tuple[str, ...], start: Barrier, arguments: dict) -> Visit:
     """One visitor: connects, waits for the others, runs, reads every frame."""
-    client = Client(url, verbose=False, analytics_enabled=False)
-    start.wait()
     began = time.monotonic()
     frames, first, ended = [], 0.0, "no frame"
     try:
+        client = Client(url, verbose=False, analytics_enabled=False)
+        # Who cannot connect breaks the barrier when its time is over: the others do not wait for ever.
+        start.wait(timeout=PATIENCE)
+        began = time.monotonic()
         for frame in client.submit(article=article(word), **arguments, api_name="/run"):
             first = first or time.monotonic() - began
             frames.append(json.dumps(frame, ensure_ascii=False))

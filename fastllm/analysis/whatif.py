@@ -1,0 +1,333 @@
+"""What if, at one position of a recorded run: another temperature, top-p or lenience. Pure; runs no model.
+
+A trace holds, at each position, the k most probable tokens of p and of q only, before (``raw``) and after temperature
+and top-p. What the rest could be is bounded, never guessed: every figure is an interval, and where the interval leaves
+the verdict open, the verdict is ``unknown``.
+
+Notation: r the raw probabilities (temperature 1, nothing forbidden), a = 1 / temperature, Z = sum of r^a over the
+tokens that are not forbidden; after temperature a token has r^a / Z, after top-p r^a / W with W the sum over what is
+kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastllm.config import Sampling
+from fastllm.trace import Candidate, DraftToken, Trace
+
+# The largest vocabulary of a T5-class model (mT5): a trace does not say how large its own was.
+MOST_TOKENS = 250_112
+# Relative error of recorded probabilities: float32, rounded to 7 digits.
+ROUNDING = 1e-5
+
+
+class WhatIfError(ValueError):
+    """The question has no answer in this trace; the message is one sentence for the page."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a figure lies: low <= figure <= high."""
+
+    low: float
+    high: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether both ends agree, up to what the record was rounded to."""
+        return self.high - self.low <= 10 * ROUNDING * max(self.high, 1e-3)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The answer at one position.
+
+    Attributes:
+        p, q: probability of the draft token under target and drafter, with the settings asked for. At temperature 0,
+            where that is 1 or 0, how near the token comes to it: r(x) / (l max r) and r(x) / max r, at most 1.
+        chance: of acceptance, min(1, p / (lenience q)), if the drafter could propose the token at all.
+        u: the recorded draw; None where nothing was drawn (greedy).
+        verdict: ``accepted``, ``rejected``, ``unknown`` (the top-k leaves it open), ``not proposed`` (the drafter could
+            not have drawn this token), or ``no draw`` (no u was recorded: only the chance is known).
+        recorded: what happened in the run.
+        outside: raw probability that the target gives to tokens outside its recorded top-k.
+        proposable: False where the record leaves open whether the drafter could have proposed the token; `chance` and
+            `verdict` then hold if it could.
+    """
+
+    p: Interval
+    q: Interval
+    chance: Interval
+    u: float | None
+    verdict: str
+    recorded: str
+    outside: float
+    proposable: bool = True
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tested draft token of a trace: where it is, its text, what became of it."""
+
+    step: int
+    offset: int
+    position: int
+    text: str
+    status: str
+
+
+def places(trace: Trace) -> tuple[Place, ...]:
+    """Every tested draft token; the ignored ones were never judged, so nothing can be asked of them. None of a run
+    under another rule than the token rule, whose arithmetic this is.
+    """
+    if trace.rule != "token":
+        return ()
+    return tuple(
+        Place(s.index, i, s.position + i, t.text, t.status)
+        for s in trace.steps
+        for i, t in enumerate(s.draft)
+        if t.status != "ignored"
+    )
+
+
+def what_if(
+    trace: Trace,
+    step: int,
+    offset: int,
+    temperature: float,
+    top_p: float,
+    lenience: float = 1.0,
+    vocabulary: int = MOST_TOKENS,
+) -> WhatIf:
+    """What the rule would have said of the same draft token with the same u under other settings.
+
+    Lenience (Leviathan et al. 2023, appendix A.5) multiplies q by a factor l in (0, 1] before the comparison: accept
+    while u < p / (l q). No token then comes out more than 1/l times as often as the target would give it; with l < 1
+    the text is no longer the target's. At temperature 0 both distributions are one-hot, and lenience is applied before
+    that (same appendix): a draft token is accepted if r(x) >= l max r, r being what the target gives at temperature 1.
+
+    Args:
+        step, offset: a tested draft token, as in :func:`places`.
+        temperature: 0 .. 5, for p and q alike.
+        top_p: above 0, at most 1, likewise.
+        lenience: above 0, at most 1; 1 is the exact rule.
+        vocabulary: tokens of the target, if known: the fewer, the narrower the bounds.
+
+    Raises:
+        WhatIfError: there is no tested token there, a setting is out of range, or no candidates were recorded for a
+            question that needs them.
+    """
+    try:
+        Sampling(temperature, 0, top_p)
+    except ValueError as error:
+        raise WhatIfError(str(error)) from None
+    if not 0 < lenience <= 1:
+        raise WhatIfError(f"Lenience must be above 0 and at most 1, not {lenience}.")
+    token, blocked = _token(trace, step, offset)
+    same = temperature == trace.temperature and top_p == trace.top_p
+    if same and (lenience == 1 or temperature > 0):
+        p = Interval(token.p, token.p)
+        q = drawn_q = Interval(token.q, token.q)
+    else:
+        if not token.p_top:
+            raise WhatIfError(
+                "This trace holds no candidates: only lenience above temperature 0 can be changed in it. Record one "
+                "with candidates: the page does, and so does `python -m fastllm` with --json."
+            )
+        p, _ = _probability(trace, token, token.p_top, token.p, blocked, temperature, top_p, lenience, vocabulary)
+        # A drafter without a distribution (lookup) is certain of its token whatever the settings.
+        q = drawn_q = Interval(token.q, token.q)
+        if token.q_top:
+            q, drawn_q = _probability(trace, token, token.q_top, token.q, blocked, temperature, top_p, 1.0, vocabulary)
+    outside = max(0.0, 1 - sum(c.raw for c in token.p_top)) if token.p_top else 1.0
+    if temperature == 0:
+        # p is the share of l max r that x reaches, capped at 1: accepted exactly at 1.
+        verdict = "accepted" if p.low >= 1 else "rejected" if p.high < 1 else "unknown"
+        chance = Interval(float(p.low >= 1), float(p.high >= 1))
+        return WhatIf(p, q, chance, None, verdict, token.status, outside)
+    if q.high <= 0:
+        return WhatIf(p, q, Interval(0.0, 0.0), token.u, "not proposed", token.status, outside)
+    # The same token was drafted: what it is judged by is the q that it has if it can be drafted.
+    most = 0.0 if p.high <= 0 else 1.0 if drawn_q.low <= 0 else min(1.0, p.high / (lenience * drawn_q.low))
+    chance = Interval(min(most, p.low / (lenience * drawn_q.high)), most)
+    if token.u is None:
+        verdict = "accepted" if chance.low >= 1 else "rejected" if chance.high <= 0 else "no draw"
+    elif same and lenience == 1:
+        verdict = token.status
+    else:
+        verdict = "accepted" if token.u < chance.low else "rejected" if token.u >= chance.high else "unknown"
+    return WhatIf(p, q, chance, token.u, verdict, token.status, outside, q.low > 0 or top_p >= 1)
+
+
+def _token(trace: Trace, step: int, offset: int) -> tuple[DraftToken, frozenset[int]]:
+    """The draft token asked for, and the ids that n-gram blocking forbade there."""
+    if not (0 <= step < len(trace.steps) and 0 <= offset < len(trace.steps[step].draft)):
+        raise WhatIfError(f"There is no place {offset + 1} in the draft of step {step + 1} of this trace.")
+    here = trace.steps[step]
+    token = here.draft[offset]
+    if token.status == "ignored":
+        raise WhatIfError("This token followed a rejected one and was never tested: choose a tested one.")
+    prefix = [*trace.tokens[: here.position], *(t.id for t in here.draft[:offset])]
+    return token, forbidden(prefix, trace.no_repeat_ngram_size)
+
+
+def forbidden(prefix: Sequence[int], n: int) -> frozenset[int]:
+    """Ids that would complete an n-gram which `prefix` already holds; n = 0 forbids none."""
+    if n <= 0 or len(prefix) < n:
+        return frozenset()
+    tail = tuple(prefix[len(prefix) - n + 1 :])
+    return frozenset(prefix[i + n - 1] for i in range(len(prefix) - n + 1) if tuple(prefix[i : i + n - 1]) == tail)
+
+
+def _probability(
+    trace: Trace,
+    token: DraftToken,
+    top: Sequence[Candidate],
+    recorded: float,
+    blocked: frozenset[int],
+    temperature: float,
+    top_p: float,
+    lenience: float,
+    vocabulary: int,
+) -> tuple[Interval, Interval]:
+    """The probability of `token` under the model of `top`, with these settings, and what it is if top-p keeps the
+    token; at temperature 0 see what_if."""
+    known = sorted((c for c in top if c.id not in blocked), key=lambda c: -c.raw)
+    nothing = Interval(0.0, 0.0), Interval(0.0, 0.0)
+    if token.id in blocked:
+        return nothing
+    if not known:
+        return Interval(0.0, 1.0), Interval(0.0, 1.0)  # all that is recorded was forbidden: the rest is unknown
+    least = min(c.raw for c in top)
+    raw = _raw(trace, token, known, recorded, least)
+    if temperature == 0:
+        wanted = lenience * known[0].raw
+        share = Interval(min(1.0, raw.low / wanted), min(1.0, raw.high / wanted)) if wanted > 0 else Interval(0.0, 1.0)
+        return share, share
+    # A lower temperature keeps the order and heaps more on the first tokens, so that top-p needs no more of them, and
+    # a higher one no fewer: what was cut stays cut, what was kept stays kept.
+    sampled = trace.temperature > 0
+    if sampled and recorded <= 0 and temperature <= trace.temperature and top_p <= trace.top_p:
+        return nothing
+    kept_still = sampled and recorded > 0 and temperature >= trace.temperature and top_p >= trace.top_p
+
+    a = 1 / temperature
+    powers = [c.raw**a for c in known]
+    inside = any(c.id == token.id for c in known)
+    if trace.top_k:
+        keep = trace.top_k
+        if keep <= len(known):
+            if not inside or next(i for i, c in enumerate(known) if c.id == token.id) >= keep:
+                return nothing
+            known, powers = known[:keep], powers[:keep]
+        tail = Interval(0.0, max(0, keep - len(known)) * least**a)
+    else:
+        tail = _tail(
+            1 - sum(c.raw for c in top), least, len(blocked - {c.id for c in top}), a, max(1, vocabulary - len(top))
+        )
+    total = sum(powers)
+    z = Interval(total + tail.low, total + tail.high)
+    best = known[0]
+    if temperature == trace.temperature and trace.top_p >= 1 and not trace.top_k and best.prob > 0:
+        whole = best.raw**a / best.prob  # the run's own Z
+        z = Interval(whole * (1 - ROUNDING), whole * (1 + ROUNDING))
+    if inside:
+        before = sum(x for c, x in zip(known, powers, strict=True) if c.raw > raw.high)
+        ahead = Interval(before, before)
+    else:
+        ahead = Interval(total, z.high)
+        z = Interval(max(z.low, total + raw.low**a), max(z.high, total + raw.low**a))
+    mine = Interval(raw.low**a, raw.high**a)
+    if top_p >= 1:
+        share = _share(mine, z)
+        return share, share
+    if ahead.low >= top_p * z.high and not kept_still:
+        return nothing
+    kept = Interval(
+        _kept(powers, top_p * z.low, z.low, least**a)[0], _kept(powers, top_p * z.high, z.high, least**a)[1]
+    )
+    share = _share(mine, Interval(max(kept.low, mine.low), max(kept.high, mine.high)))
+    return share if kept_still or ahead.high < top_p * z.low else Interval(0.0, share.high), share
+
+
+def _share(mine: Interval, whole: Interval) -> Interval:
+    return Interval(min(1.0, mine.low / whole.high), min(1.0, mine.high / whole.low) if whole.low > 0 else 1.0)
+
+
+def _raw(trace: Trace, token: DraftToken, known: Sequence[Candidate], recorded: float, least: float) -> Interval:
+    """The token's raw probability: in the list, or from its recorded probability, or only bounded by the list's last.
+
+    Without top-k and top-p, recorded = r^(1/T) / Z, and any other token of the list gives Z = r'^(1/T) / prob'.
+    """
+    for c in known:
+        if c.id == token.id:
+            return Interval(c.raw, c.raw)
+    best = known[0]
+    if trace.temperature > 0 and recorded > 0 and best.prob > 0 and best.raw > 0:
+        # top-p and top-k divide all that is kept by one number, so the ratio of two kept tokens stays.
+        value = min(least, best.raw * (recorded / best.prob) ** trace.temperature)
+        return Interval(value * (1 - ROUNDING), min(least, value * (1 + ROUNDING)))
+    return Interval(0.0, least)
+
+
+def _tail(mass: float, least: float, blocked: int, a: float, tokens: int) -> Interval:
+    """Bounds of the sum of r^a over the `tokens` outside the list, which together have `mass` and each at most `least`.
+
+    For a >= 1, r^a is convex: the sum is largest if as few tokens as possible share the mass, each with `least`, and
+    smallest if all share it alike. For a < 1 it is the other way round. Up to `blocked` of them may be forbidden.
+    """
+    mass = max(0.0, mass)
+    if mass <= ROUNDING or least <= 0:
+        return Interval(0.0, _even(mass, a, tokens) if a < 1 else mass)
+    free = max(0.0, mass - blocked * least)  # what is left at least for those that are not forbidden
+    each = least ** (a - 1)  # r^a / r for a token with `least`
+    return Interval(_even(free, a, tokens), mass * each) if a >= 1 else Interval(free * each, _even(mass, a, tokens))
+
+
+def _even(mass: float, a: float, tokens: int) -> float:
+    """n tokens of one probability: n (mass / n)^a."""
+    return mass**a * tokens ** (1 - a) if mass > 0 else 0.0
+
+
+def _kept(powers: Sequence[float], wanted: float, z: float, least: float) -> tuple[float, float]:
+    """Bounds of W: the powers added up until they reach `wanted` = top_p Z; beyond the list, up to one token more."""
+    total = 0.0
+    for x in powers:
+        total += x
+        if total >= wanted:
+            return total, total
+    return max(total, wanted), min(z, max(total, wanted) + least)
+
+
+def sentence(answer: WhatIf, lenience: float) -> str:
+    """The answer in words, with what it does not say."""
+    if answer.verdict == "unknown":
+        return (
+            f"The recorded tokens do not settle it: {answer.outside:.0%} of the target's probability lies outside "
+            f"them. It was {answer.recorded} in the run."
+        )
+    if answer.verdict == "no draw":
+        return (
+            f"The run was greedy and drew no number: with these settings this token would be accepted with chance "
+            f"{_range(answer.chance)}. A drafter that samples might have proposed another one."
+        )
+    if answer.verdict == "not proposed":
+        return "With these settings the drafter could not have proposed this token at all: the path would differ here."
+    lossy = " With lenience below 1 the text is no longer exactly the target's." if lenience < 1 else ""
+    if not answer.proposable:
+        lossy += " The record leaves open whether the drafter could have proposed this token at all; this holds if so."
+    if answer.verdict == answer.recorded:
+        return f"The same: {answer.verdict}, as in the run.{lossy}"
+    turned = f"Now {answer.verdict}; in the run it was {answer.recorded}. From here on the later path would differ"
+    if answer.verdict == "accepted":
+        return f"{turned}: the next draft token, which was never tested, would have had its turn.{lossy}"
+    return f"{turned}: the target would have put another token here, and everything after it was never computed.{lossy}"
+
+
+def _range(value: Interval) -> str:
+    if value.exact or math.isclose(value.low, value.high, abs_tol=5e-3):
+        return f"{value.high:.0%}"
+    return f"{value.low:.0%} to {value.high:.0%}"

@@ -1,0 +1,64 @@
+"""Relay: one drafter for the first places of a draft, another for the rest (the horizontal cascade of CS-Drafting,
+Chen et al. 2023).
+
+The first place of a draft is always tested and the last one seldom, so the better drafter goes first. A drafter that
+proposes with certainty (lookup) goes on as long as it knows something, and the other takes over where it knows nothing;
+any other first drafter gets the first half of the draft.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from fastllm.drafters.base import Draft, Drafter, DrafterSession
+from fastllm.drafters.pair import PairDrafter
+from fastllm.lengths import Lengths
+from fastllm.sampling import Sampler, one_hot
+from fastllm.source import Source
+
+
+class RelaySession(DrafterSession):
+    """Two sessions over one sampler; row i of q is that of whoever proposed token i."""
+
+    def __init__(
+        self, first: DrafterSession, then: DrafterSession, names: tuple[str, str], certain: bool, sampler: Sampler
+    ) -> None:
+        self._sessions, self._names, self._certain, self._sampler = (first, then), names, certain, sampler
+
+    def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
+        """Up to `gamma` tokens; where a length policy stops the first drafter, the draft goes on with the other."""
+        parts: list[Draft] = []
+        ids: list[int] = []
+        for session, places in zip(self._sessions, (gamma if self._certain else -(-gamma // 2), gamma), strict=True):
+            if len(ids) < places and not (ids and ids[-1] in self._sampler.eos_ids):
+                parts.append(session.propose([*prefix, *ids], places - len(ids), lengths))
+                ids += parts[-1].ids
+        by = tuple(name for part, name in zip(parts, self._names, strict=False) for _ in part.ids)
+        unsure, calls = parts[-1].unsure, sum(part.calls for part in parts)
+        logits = [part.logits for part in parts if part.ids]
+        if all(x is None for x in logits):
+            return Draft(tuple(ids), by=by, unsure=unsure, calls=calls)
+        width = next(x.shape[1] for x in logits if x is not None)
+        rows = torch.cat([_logits(part, width) for part in parts if part.ids])
+        q = None
+        if not self._sampler.settings.greedy:
+            q = torch.cat([one_hot(p.ids, width) if p.q is None else p.q for p in parts if p.ids])
+        return Draft(tuple(ids), q, rows, by, unsure, calls)
+
+
+def _logits(part: Draft, width: int) -> torch.Tensor:
+    """The logits of a part; those of a one-hot q where the drafter has no view of its own."""
+    return one_hot(part.ids, width).log() if part.logits is None else part.logits
+
+
+class RelayDrafter(PairDrafter):
+    """`first`, then `then`: ``lookup-then-ngram:2``."""
+
+    def __init__(self, first: Drafter, then: Drafter) -> None:
+        super().__init__(first, then, f"{first.name}-then-{then.name}", f"{first.title}, then {then.title}")
+
+    def open(self, source: Source, sampler: Sampler) -> RelaySession:
+        first, then = self.first.open(source, sampler), self.second.open(source, sampler)
+        return RelaySession(first, then, (self.first.name, self.second.name), self.first.certain, sampler)

@@ -1,0 +1,1 @@
+"""Target models: who is loaded, how an article becomes a prompt, and which engine multiplies."""

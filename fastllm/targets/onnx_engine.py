@@ -1,0 +1,160 @@
+"""The engine of the CPU: ONNX Runtime over a graph with the cache as inputs. The only file that imports onnxruntime.
+
+Every call has at least two rows and at most :data:`MOST`: ONNX Runtime's float32 products of two and more rows give
+each row the same bits whatever the other rows are, and a single row takes another path. A single token is therefore
+scored beside a dummy, which is cut from the cache again. So p after a prefix is bit for bit the same whether it was
+scored alone or in a draft; :meth:`OnnxEngine.check_bits` sees whether that holds on this processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+
+from fastllm.targets.base import Decoder, Engine
+from fastllm.targets.graph_files import Graph, read
+from fastllm.targets.torch_engine import FollowingDecoder
+
+LEAST, MOST = 2, 32
+# Room for so many tokens at first; doubled when full.
+CAPACITY = 128
+
+
+@cache
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Spinning threads take the cores from torch and NumPy beside them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return options
+
+
+def threads() -> int:
+    """One pool's worth in all: as many as torch would use."""
+    return max(1, torch.get_num_threads())
+
+
+class OnnxDecoder(FollowingDecoder):
+    """One prompt on one graph. Keys and values lie in one array (2 · layers, capacity, width); the past is a view."""
+
+    def __init__(self, engine: OnnxEngine, prompt_ids: Sequence[int], start_id: int | None) -> None:
+        super().__init__([start_id] if start_id is not None else prompt_ids[-1:])
+        self._engine, graph = engine, engine.graph
+        self._past = np.zeros((2 * graph.layers, CAPACITY, graph.width), np.float32)
+        self._filled = 0
+        self._first = 0  # rows of the prompt, which no text cuts
+        self._feeds: dict[str, np.ndarray] = {}
+        if engine.encoder is not None:
+            found = engine.encoder.run(None, {"ids": np.asarray(prompt_ids, np.int64)})
+            self._feeds = {f"cross_{i}": value for i, value in enumerate(found)}
+        elif len(prompt_ids) > 1:
+            self._call(prompt_ids[:-1], 1)
+            self._first = self._filled
+
+    def _cut(self, keep: int) -> None:
+        self._filled = self._first + keep
+
+    def _run(self, tokens: Sequence[int], wanted: int) -> torch.Tensor:
+        found: list[np.ndarray] = []
+        while len(tokens) > MOST:  # never two: what is left has no other bits for it
+            part = min(MOST, len(tokens) - 1)
+            found.append(self._call(tokens[:part], part))
+            tokens = tokens[part:]
+        found.append(self._call(tokens, min(wanted, len(tokens))))
+        whole = found[0] if len(found) == 1 else np.concatenate(found)
+        return torch.from_numpy(whole[-wanted:])
+
+    def _call(self, tokens: Sequence[int], wanted: int) -> np.ndarray:
+        """Run `tokens` after what is cached; logits of the last `wanted`."""
+        engine, n = self._engine, len(tokens)
+        ids = np.zeros(max(n, LEAST), np.int64)
+        ids[:n] = tokens
+        rows = np.arange(n - wanted, n) if wanted >= LEAST else np.array([n - 1, 0 if n > 1 else 1])
+        filled = self._filled
+        feeds = dict(self._feeds)
+        feeds["ids"], feeds["rows"] = ids, rows
+        if engine.graph.angles:
+            feeds["angles"] = engine.angles(filled, len(ids))
+        for name, past in zip(engine.past_names, self._past, strict=True):
+            feeds[name] = past[:filled]
+        logits, new = engine.decoder.run(None, feeds)
+        self._reserve(filled + n)
+        self._past[:, filled : filled + n] = new[:n].reshape(n, len(self._past), -1).transpose(1, 0, 2)
+        self._filled = filled + n
+        return logits[:wanted]
+
+    def _reserve(self, tokens: int) -> None:
+        capacity = self._past.shape[1]
+        if tokens > capacity:
+            wider = np.zeros((len(self._past), max(tokens, 2 * capacity), self._past.shape[2]), np.float32)
+            wider[:, : self._filled] = self._past[:, : self._filled]
+            self._past = wider
+
+    def close(self) -> None:
+        self._past = np.zeros((0, 0, 0), np.float32)
+        self._feeds = {}
+
+
+class OnnxEngine(Engine):
+    """One model's graphs, shared by all its decoders. ONNX Runtime's sessions may be run from several threads."""
+
+    name = "onnx"
+
+    def __init__(self, folder: Path, start_id: int | None = None) -> None:
+        """`start_id`: the decoder start token of an encoder-decoder, None for a decoder-only model.
+
+        Raises:
+            ValueError: the folder is not whole.
+        """
+        graph = read(folder)
+        if graph is None:
+            raise ValueError(f"{folder} holds no whole graph")
+        self.graph: Graph = graph
+        self.columns, self.rows = graph.columns, graph.rows
+        self._start_id = start_id
+        options = _options(threads())
+        providers = ["CPUExecutionProvider"]
+        self.decoder = onnxruntime.InferenceSession(str(folder / "decoder.onnx"), options, providers=providers)
+        self.encoder = None
+        if "encoder.onnx" in graph.files:
+            self.encoder = onnxruntime.InferenceSession(str(folder / "encoder.onnx"), options, providers=providers)
+        self.past_names = [f"past_{i}" for i in range(2 * graph.layers)]
+        self._angles = np.zeros((2, 0, graph.angles), np.float32)
+        self.to_the_last_bit = self.check_bits()
+
+    def open(self, prompt_ids: Sequence[int]) -> Decoder:
+        return OnnxDecoder(self, prompt_ids, self._start_id)
+
+    def angles(self, begin: int, n: int) -> np.ndarray:
+        """Cosines and sines of the positions `begin` .. `begin + n - 1`, (2, n, d / 2) float32."""
+        if begin + n > self._angles.shape[1]:
+            positions = np.arange(max(1024, 2 * (begin + n)), dtype=np.float32)
+            turned = positions[:, None] * np.asarray(self.graph.frequencies, np.float32)
+            both = np.stack([np.cos(turned), np.sin(turned)]) * np.float32(self.graph.scaling)
+            self._angles = both.astype(np.float32)
+        return np.ascontiguousarray(self._angles[:, begin : begin + n])
+
+    def check_bits(self) -> bool:
+        """Whether rows are bit for bit the same alone and in drafts of 2, 5 and 16, and after a cut cache: seven calls
+        over a short text."""
+        text = [(7 * i + 3) % self.rows for i in range(19)]
+        prompt = [(11 * i + 5) % self.rows for i in range(8)]
+        one, many = self.open(prompt), self.open(prompt)
+        alone = [one.score(text[: 3 + i])[0].numpy() for i in range(3)]
+        whole = many.score(text, 17).numpy()  # after 3 .. 19 tokens
+        short = many.score([*text[:3], *text[3:5]], 3).numpy()  # cuts
+        again = many.score(text[:8], 6).numpy()
+        one.close()
+        many.close()
+        return (
+            all(np.array_equal(a, w) for a, w in zip(alone, whole, strict=False))
+            and np.array_equal(short, whole[:3])
+            and np.array_equal(again, whole[:6])
+        )

@@ -1,0 +1,136 @@
+"""The engine that runs everywhere: transformers' own modules, on the CPU or on CUDA."""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from fastllm.sampling import common_prefix
+from fastllm.targets.base import Decoder, Engine
+
+
+def cache_name(model) -> str:
+    """What `model` calls the argument that takes its cache: transformers up to 5.2x ``past_key_values``, then
+    ``cache``."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+
+
+class FollowingDecoder(Decoder):
+    """A decoder whose cache keeps what the tokens asked for have in common with those asked for before.
+
+    A subclass runs the model over what is new and cuts its cache; no caller says what to forget.
+    """
+
+    def __init__(self, before: Sequence[int]) -> None:
+        """`before`: tokens that stand before every text and are still to be run."""
+        self._before = list(before)
+        self._held: list[int] = []  # tokens whose keys and values are in the cache
+
+    @abstractmethod
+    def _cut(self, keep: int) -> None:
+        """Forget all but the first `keep` of the tokens held."""
+
+    @abstractmethod
+    def _run(self, tokens: Sequence[int], wanted: int) -> torch.Tensor:
+        """Run the model over `tokens`, after those held: logits of the last `wanted`, (wanted, columns) float32."""
+
+    @torch.inference_mode()
+    def score(self, text: Sequence[int], wanted: int = 1) -> torch.Tensor:
+        tokens = [*self._before, *text]
+        keep = min(common_prefix(self._held, tokens), len(tokens) - wanted)
+        if keep < len(self._held):
+            self._cut(keep)
+        # Until the model has run, nothing more is held: a failed call leaves a cache that can be trusted.
+        self._held = tokens[:keep]
+        logits = self._run(tokens[keep:], wanted)
+        self._held = tokens
+        return logits
+
+
+class TorchSeq2SeqDecoder(FollowingDecoder):
+    """An encoder-decoder: the article encoded once, its cross-attention kept."""
+
+    @torch.inference_mode()
+    def __init__(self, model, prompt_ids: Sequence[int], start_id: int) -> None:
+        super().__init__([start_id])
+        self._model, self._name = model, cache_name(model)
+        self._device = next(model.parameters()).device
+        encoded = model.get_encoder()(input_ids=torch.tensor([prompt_ids], device=self._device)).last_hidden_state
+        _synchronize(self._device)
+        self._encoded: BaseModelOutput | None = BaseModelOutput(last_hidden_state=encoded)
+        # No config given: transformers 5.23 would size the caches by the encoder's number of layers.
+        self._cache: Any = EncoderDecoderCache(DynamicCache(), DynamicCache())
+
+    def _cut(self, keep: int) -> None:
+        # Self-attention only: the cross-attention cache belongs to the article. crop() takes a negative count.
+        self._cache.self_attention_cache.crop(keep - len(self._held))
+
+    def _run(self, tokens: Sequence[int], wanted: int) -> torch.Tensor:
+        out = self._model(
+            encoder_outputs=self._encoded,
+            decoder_input_ids=torch.tensor([tokens], device=self._device),
+            use_cache=True,
+            **{self._name: self._cache},
+        )
+        # .cpu() waits for the device, so the caller's clock needs no synchronisation of its own.
+        return out.logits[0, -wanted:].float().cpu()
+
+    def close(self) -> None:
+        self._cache = self._encoded = None
+
+
+class TorchCausalDecoder(FollowingDecoder):
+    """A decoder-only model: the prompt run once, all but its last token, whose row of logits belongs to the text."""
+
+    @torch.inference_mode()
+    def __init__(self, model, prompt_ids: Sequence[int]) -> None:
+        super().__init__(prompt_ids[-1:])
+        self._model, self._name = model, cache_name(model)
+        self._device = next(model.parameters()).device
+        self._cache: Any = DynamicCache()
+        if len(prompt_ids) > 1:
+            self._call(prompt_ids[:-1], 1)
+            _synchronize(self._device)
+
+    def _call(self, tokens: Sequence[int], wanted: int) -> torch.Tensor:
+        ids = torch.tensor([tokens], device=self._device)
+        out = self._model(input_ids=ids, use_cache=True, logits_to_keep=wanted, **{self._name: self._cache})
+        return out.logits[0, -wanted:]
+
+    def _cut(self, keep: int) -> None:
+        self._cache.crop(keep - len(self._held))
+
+    def _run(self, tokens: Sequence[int], wanted: int) -> torch.Tensor:
+        return self._call(tokens, wanted).float().cpu()
+
+    def close(self) -> None:
+        self._cache = None
+
+
+class TorchEngine(Engine):
+    """transformers' modules. Results of calls of different length differ in the last digits."""
+
+    name = "torch"
+
+    def __init__(self, model, start_id: int | None = None) -> None:
+        """`start_id`: the decoder start token of an encoder-decoder, None for a decoder-only model."""
+        self.model = model.eval()
+        self._start_id = start_id
+        self.columns = int(model.get_output_embeddings().weight.shape[0])
+        self.rows = int(model.get_input_embeddings().weight.shape[0])
+
+    def open(self, prompt_ids: Sequence[int]) -> Decoder:
+        if self._start_id is None:
+            return TorchCausalDecoder(self.model, prompt_ids)
+        return TorchSeq2SeqDecoder(self.model, prompt_ids, self._start_id)
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

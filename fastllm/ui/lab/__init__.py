@@ -1,0 +1,1 @@
+"""The tab in which the rule is tested and broken."""

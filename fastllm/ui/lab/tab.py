@@ -1,0 +1,240 @@
+"""The tab of the losslessness lab: components, events, and the generator behind Run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+
+import gradio as gr
+from anyio import to_thread
+
+from fastllm.analysis import lab
+from fastllm.analysis.faults import FAULTS
+from fastllm.config import Sampling, Settings
+from fastllm.targets.base import Target
+from fastllm.ui import article as articles
+from fastllm.ui import limits, models, parts, render
+from fastllm.ui.lab import view as lab_view
+from fastllm.ui.stage import Stage
+from fastllm.ui.targets import Targets
+from fastllm.ui.turns import Frame, said, taken
+from fastllm.ui.watch import handlers
+from fastllm.ui.watch.handlers import Live
+
+WORDS = "Paris, London, Rome, Lyon, Oslo, Cairo"
+P, Q = "40, 25, 15, 12, 5, 3", "20, 35, 10, 5, 20, 10"
+MOST_WORDS, MOST_SAMPLES, MOST_LENGTH, MOST_GAMMA = 16, 20_000, 3, 5
+# Seconds of sampling between two frames: short, because others' runs are timed under the same lock.
+BURST = 0.04
+# Each frame draws two figures anew: more of them keep a slow browser too busy to take a press of Stop.
+FRAME = 0.4
+# Over a real vocabulary p is computed for texts of at least this probability: each costs target calls.
+LEAST_PROBABILITY = 1e-3
+
+_FAILED = "The lab failed inside the model. What you typed is still there: try again, or a shorter article."
+
+
+def weights(text: str, name: str) -> tuple[float, ...]:
+    """Numbers from a line of text, separated by commas or spaces.
+
+    Raises:
+        ValueError: a word that is no number, in a sentence that names it.
+    """
+    found = []
+    for word in re.split(r"[,;\s]+", (text or "").strip()):
+        try:
+            found.append(float(word))
+        except ValueError:
+            raise ValueError(f"{name} should be numbers separated by commas; {word[:20]!r} is none.") from None
+    return tuple(found)
+
+
+def _whole(value: object, name: str, low: int, high: int) -> int:
+    if value is None or value == "":
+        raise ValueError(f"{name} is empty: give a number.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value % 1:
+        raise ValueError(f"{name} must be a whole number from {low:,} to {high:,}, not {value}.")
+    return int(value)
+
+
+def tiny_chain(words: str, p: str, q: str) -> tuple[lab.Chain, lab_view.Names]:
+    """The chain of the tiny vocabulary, and how its texts are written.
+
+    Raises:
+        ValueError: the words or weights do not fit each other.
+    """
+    names = [w.strip() for w in (words or "").split(",") if w.strip()]
+    if len(names) > MOST_WORDS:
+        raise ValueError(f"There are {len(names)} words and the limit is {MOST_WORDS}: leave some out.")
+    ps, qs = weights(p, "p"), weights(q, "q")
+    if len(names) != len(ps):
+        raise ValueError(f"There are {len(names)} words and {len(ps)} weights in p: give one weight for each word.")
+    return lab.fixed_chain(ps, qs), lambda text: " ".join(names[t] for t in text)
+
+
+def build(stage: Stage) -> None:
+    """The tab's components and events, inside the current Blocks."""
+    menu = models.menu(stage.targets.first)
+    parts.html(lab_view.INTRO)
+    with gr.Row(elem_classes="fl-lab"):
+        with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
+            fault = gr.Radio(
+                [(f.title, f.key) for f in FAULTS.values()],
+                value="none",
+                label="The rule, or break it",
+                elem_id="lab-fault",
+            )
+            with gr.Row(elem_classes="fl-controls"):
+                gamma = parts.slider(1, MOST_GAMMA, 2, "Draft γ", "lab-gamma")
+                length = parts.slider(1, MOST_LENGTH, 1, "Tokens", "lab-length")
+            with gr.Row(elem_classes="fl-controls"):
+                samples = gr.Number(
+                    3000, label="Samples by each", precision=0, minimum=100, maximum=MOST_SAMPLES, min_width=120
+                )
+                seed = parts.seed()
+            common = [fault, gamma, length, samples, seed]
+            with gr.Tab("Tiny vocabulary"):
+                words = gr.Textbox(WORDS, label="Words", max_length=400)
+                p = gr.Textbox(P, label="p, the target's weights", max_length=400, elem_id="lab-p")
+                q = gr.Textbox(Q, label="q, the drafter's weights", max_length=400, elem_id="lab-q")
+                run_tiny = gr.Button("Sample", variant="primary", elem_id="lab-run")
+            # A lent GPU serves whole runs: there is none for the lab's single model calls.
+            with gr.Tab("An article", visible=not models.leased()):
+                article = parts.article("lab-article", lines=5)
+                with gr.Row(elem_classes="fl-controls"):
+                    drafter = gr.Dropdown(
+                        [(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter", elem_id="lab-drafter"
+                    )
+                    order = parts.slider(1, 5, 3, "Order N", "lab-n")
+                with gr.Row(elem_classes="fl-controls"):
+                    temperature = parts.slider(0.1, 1.5, 1, "Temp.", "lab-temperature", 0.1)
+                    top_p = parts.slider(0.1, 1, 0.9, "Top-p", "lab-top-p", 0.05)
+                run_model = gr.Button("Sample with the models", variant="primary", elem_id="lab-run-model")
+            stop = gr.Button("Stop", size="sm", interactive=False, elem_id="lab-stop")
+        with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
+            status = parts.html(render.status_html("Ready: press Sample."), "lab-status")
+            bars = parts.plot(lab_view.histogram(None, str), "lab-histogram", elem_classes="fl-plot")
+            curve = parts.plot(lab_view.path([], 3000), "lab-path", elem_classes="fl-plot")
+    outputs = [status, bars, curve]
+    live = gr.State(handlers.Live())
+    for button, sampler, more, how in (
+        (run_tiny, run_tiny_lab, [words, p, q], {"api_name": "lab", "concurrency_limit": 4}),
+        # The limit of the group "model" is set where the page's own run joins it.
+        (
+            run_model,
+            make_model_lab(stage.targets),
+            [article, drafter, order, temperature, top_p, stage.menu],
+            {"api_name": "lab_article", "concurrency_id": "model", "concurrency_limit": None},
+        ),
+    ):
+        begun = button.click(handlers.begin, live, [button, stop], **parts.HIDDEN)
+        run = begun.then(sampler, [*common, *more, live], outputs, show_progress="hidden", **how)
+        run.then(handlers.end, None, [button, stop], **parts.HIDDEN)
+    stop.click(handlers.stop, live, stop, **parts.HIDDEN)
+
+    def follow(name, key):
+        lines = models.menu(stage.targets.of(name))
+        kept = key if key in [c.key for c in lines] else lines[0].key
+        return gr.update(choices=[(c.title, c.key) for c in lines], value=kept)
+
+    stage.loaded.change(follow, [stage.loaded, drafter], drafter, **parts.HIDDEN)
+
+
+async def run_tiny_lab(fault, gamma, length, samples, seed, words, p, q, live) -> AsyncGenerator[Frame, None]:
+    """Sample texts over a tiny vocabulary both ways. Yields frames: verdict (HTML), histogram, path of the p-value."""
+
+    async def prepare() -> tuple[lab.Chain, lab_view.Names]:
+        return tiny_chain(words, p, q)
+
+    frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=False)
+    async with aclosing(taken(frames, live, _FAILED, in_line=False)) as shown:
+        async for frame in shown:
+            yield frame
+
+
+def make_model_lab(targets: Targets) -> Callable[..., AsyncGenerator[Frame, None]]:
+    """The generator behind `Sample with the models`."""
+
+    async def run(
+        fault, gamma, length, samples, seed, article, drafter, order, temperature, top_p, target, live
+    ) -> AsyncGenerator[Frame, None]:
+        """Sample the first tokens of an article's summary both ways, with the target and a drafter. Yields frames:
+        verdict (HTML), histogram, path of the p-value."""
+
+        named = target
+
+        async def prepare() -> tuple[lab.Chain, lab_view.Names]:
+            checked = articles.check(article)
+            target = await to_thread.run_sync(targets.of, named)
+            for name, value in (("Temperature", temperature), ("Top-p", top_p)):
+                if isinstance(value, bool) or not isinstance(value, int | float):
+                    raise ValueError(f"{name} is empty: give a number.")
+            sampling = Sampling(float(temperature), 0, float(top_p), target.preset.no_repeat_ngram_size)
+            settings = Settings(1, sampling, 0, MOST_LENGTH, top=0)
+            loaded = await to_thread.run_sync(models.get_drafter, target, models.spec_of(str(drafter), int(order or 0)))
+            chain = await to_thread.run_sync(_open, target, checked.text, loaded, settings)
+            return chain, lambda text: "".join("⏹" if t in target.eos_ids else target.piece(t) for t in text)
+
+        frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=True)
+        async with aclosing(taken(frames, live, _FAILED)) as shown:
+            async for frame in shown:
+                yield frame
+
+    return run
+
+
+def _open(target: Target, text: str, drafter, settings: Settings) -> lab.Chain:
+    with models.MODEL:
+        return lab.model_chain(target.open(text), drafter, settings)
+
+
+async def _frames(
+    prepare, fault, gamma, length, samples, seed, live: Live, sparse: bool
+) -> AsyncGenerator[Frame, None]:
+    """Sample and show, until there are enough samples, the time is over or Stop was pressed.
+
+    Raises:
+        ValueError: a setting is out of range, or `prepare` refuses what was typed.
+    """
+    if fault not in FAULTS:
+        raise ValueError(f"There is no fault {fault!r}: choose one of the list.")
+    gamma = _whole(gamma, "The draft length", 1, MOST_GAMMA)
+    length = _whole(length, "The number of tokens", 1, MOST_LENGTH)
+    samples = _whole(samples, "Samples by each", 100, MOST_SAMPLES)
+    seed = _whole(seed, "Seed", 0, 2**31 - 1)
+    yield said(render.status_html("Preparing the distributions.", "running"))
+    chain, names = await prepare()
+    least = max(lab.MIN_EXPECTED / samples, LEAST_PROBABILITY) if sparse else 0.0
+    clock = limits.Clock(limits.LAB_SECONDS)
+    truth = (await to_thread.run_sync(models.burst, (lab.exact(chain, length, x) for x in [least]), 0.0))[0]
+    points: list[tuple[int, float]] = []
+    counts = lab.tallies(chain, gamma, length, samples, seed, fault, batch=max(1, samples // 100))
+    while True:
+        tally = await _more(counts)
+        test = lab.compare(tally)
+        points.append((tally.samples, test.p_value))
+        if tally.samples == samples or clock.over or live.stop:
+            break
+        text = render.status_html(lab_view.running_sentence(tally, test, samples), "running")
+        yield text, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
+        await asyncio.sleep(0.02)
+    fits = lab.fit(tally.speculative, truth), lab.fit(tally.plain, truth)
+    note = ""
+    if tally.samples < samples and live.stop:
+        note = render.status_html(lab_view.stopped_sentence(tally, samples), "stopped")
+    elif tally.samples < samples:
+        note = render.notices_html([clock.sentence(f"{tally.samples:,} samples")])
+    outcome = note + lab_view.verdict_html(tally, test, fault, names, fits)
+    yield outcome, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
+
+
+async def _more(counts: Iterator[lab.Tally]) -> lab.Tally:
+    """The counts after another FRAME seconds of sampling, or at the end; there is at least one batch left."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + FRAME
+    (*_, tally) = await to_thread.run_sync(models.burst, counts, BURST)
+    while loop.time() < until and (got := await to_thread.run_sync(models.burst, counts, BURST)):
+        tally = got[-1]
+    return tally

@@ -1,0 +1,1 @@
+"""The tab in which every drafter drafts along one text."""

@@ -1,0 +1,83 @@
+"""The two lessons that the page begins with, for each target: settings that show one thing each. Pure.
+
+For `mini` chosen from the recorded benchmark (docs/log.md; tests/test_ui_cards.py holds them to it): the first drafter
+is faster than plain decoding and not perfect; the second is refused nearly always, so slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ORDER, GAMMA = 3, 4
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One button: what it sets, and a sentence about what to see.
+
+    Attributes:
+        key: of its button (`TITLES`).
+        drafter: a line of the drafter menu.
+        n: the order, for an n-gram drafter.
+        gamma: the draft length.
+        example: the topic of the article.
+        sentence: what the run will show.
+    """
+
+    key: str
+    drafter: str
+    n: int
+    gamma: int
+    example: str
+    sentence: str
+
+
+# The buttons, in order; a lesson is named by its key.
+TITLES = {"good": "A good drafter", "bad": "A bad drafter"}
+
+_WHY_FASTER = (
+    "Most guesses are kept, so one call of the target yields several words. Where a guess is refused, the target "
+    "writes that word itself."
+)
+_WHY_SLOWER = (
+    "This drafter only knows which words are common. Nearly every guess is refused, so each call still yields one "
+    "word, and guessing costs time on top: slower than no drafter at all."
+)
+_COPIES = (
+    "This drafter copies from the article. Where the target copies too, several guesses are kept at once; where it "
+    "finds words of its own, all are refused."
+)
+
+LESSONS: dict[str, tuple[Lesson, ...]] = {
+    "mini": (
+        Lesson("good", "lstm@distilled", ORDER, GAMMA, "Culture", _WHY_FASTER),
+        Lesson("bad", "ngram@distilled", 1, GAMMA, "Culture", _WHY_SLOWER),
+    ),
+    "smollm2": (
+        Lesson("good", "lookup", ORDER, GAMMA, "Culture", _COPIES),
+        Lesson("bad", "ngram@distilled", 1, GAMMA, "Culture", _WHY_SLOWER),
+    ),
+}
+
+
+def lessons_for(target: str, drafters: Sequence[str]) -> tuple[Lesson, ...]:
+    """The lessons of that target whose drafter is in the menu; none for a target that nobody measured."""
+    return tuple(lesson for lesson in LESSONS.get(target, ()) if lesson.drafter in drafters)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the controls hold when the page opens; `example` is "" for the first one."""
+
+    drafter: str
+    n: int = ORDER
+    gamma: int = GAMMA
+    example: str = ""
+
+
+def start_of(target: str, drafters: Sequence[str]) -> Start:
+    """The first lesson's settings; without one, the drafter that fits every target, or the first there is."""
+    for lesson in lessons_for(target, drafters)[:1]:
+        return Start(lesson.drafter, lesson.n, lesson.gamma, lesson.example)
+    return Start("lookup" if "lookup" in drafters else drafters[0])

@@ -1,0 +1,80 @@
+"""How drafts are made, how long they get and how they are judged: the menus under *More settings*, each from the table
+that holds what it offers, with that table's own words. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+
+from fastllm.drafters import COMPOSITES
+from fastllm.lengths import LENGTHS
+from fastllm.rules import RULES
+
+LOSSY = "Lossy: the text may differ from the target's own."
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a menu: its words, two sentences about it, and whether it keeps the target's text."""
+
+    title: str
+    about: str
+    lossless: bool = True
+
+
+@dataclass(frozen=True)
+class Menu:
+    """One menu.
+
+    Attributes:
+        key: its name in handlers, and in the page's address; the elem_id on the page, too.
+        label: for people.
+        usual: the value that the page begins with.
+        lines: what may be chosen, by value.
+    """
+
+    key: str
+    label: str
+    usual: str
+    lines: Mapping[str, Line]
+
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """Words and value of each line."""
+        return [(line.title, value) for value, line in self.lines.items()]
+
+
+_ALONE = Line("Nothing", "The drafter works alone.")
+
+MENUS: tuple[Menu, ...] = (
+    Menu("way", "Joined with", "", {"": _ALONE} | {k: Line(c.title, c.about) for k, c in COMPOSITES.items()}),
+    Menu("rule", "Rule", "token", {k: Line(r.title, r.about, r.lossless) for k, r in RULES.items()}),
+    Menu("lengths", "Draft length", "constant", {k: Line(x.title, x.about) for k, x in LENGTHS.items()}),
+)
+
+
+def badge_html(lossless: bool) -> str:
+    """The mark of a rule whose text need not be the target's own; nothing for the others."""
+    return "" if lossless else f'<strong class="fl-lossy"><i aria-hidden="true">≠</i> {escape(LOSSY)}</strong>'
+
+
+def about_html(menu: Menu, value: object) -> str:
+    """What the chosen line of a menu does; "" for a value that the menu does not have."""
+    line = menu.lines.get(str(value or ""))
+    return f'<p class="fl-method">{escape(line.about)} {badge_html(line.lossless)}</p>' if line else ""
+
+
+def explains(menu: Menu) -> Callable[[object], str]:
+    """:func:`about_html` of one menu."""
+
+    def about(value: object) -> str:
+        return about_html(menu, value)
+
+    return about
+
+
+def usual(**chosen: object) -> bool:
+    """Whether every menu stands as the page begins with it."""
+    return all(str(chosen.get(m.key) or "") == m.usual for m in MENUS)

@@ -1,0 +1,105 @@
+"""The player: one component that draws a run, plays it in the browser and looks into its tokens. Files: assets/player/.
+
+It sends two events: ``open_trace`` with the text of a file that the viewer chose, ``open_recording`` with the name of
+a packaged one. Everything else happens in the browser, on steps already received.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from anyio import to_thread
+
+from fastllm import export
+from fastllm.analysis import rejections
+from fastllm.config import ASSETS
+from fastllm.trace import MAX_BYTES, Trace, TraceError, from_json
+from fastllm.ui import render
+from fastllm.ui.theme import STATUSES
+from fastllm.ui.watch import recordings
+
+FOLDER = ASSETS / "player"
+# In the order in which they need each other.
+SCRIPTS = ("text", "store", "source", "race", "stream", "predict", "inspector", "table", "files", "playback", "main")
+
+
+@dataclass(frozen=True)
+class Export:
+    """A form in which a run can be saved besides its trace; its button stands beside "Save this run"."""
+
+    key: str
+    label: str
+    suffix: str
+    type: str
+    write: Callable[[Trace], str]
+
+
+EXPORTS: tuple[Export, ...] = (
+    Export("page", "As a web page", ".html", "text/html", export.to_html),
+    Export("tokens", "Tokens as CSV", "-tokens.csv", "text/csv", export.to_csv),
+    Export(
+        "rejections",
+        "Rejections as CSV",
+        "-rejections.csv",
+        "text/csv",
+        lambda trace: rejections.to_csv(rejections.rejections(trace)),
+    ),
+)
+
+
+async def export_run(asked: dict) -> dict[str, str]:
+    """The trace in `asked["text"]`, which is not trusted, in the form `asked["key"]`: {"text": ...}, or {"error": a
+    sentence}. The browser calls it; what it is sent is stored nowhere."""
+    key, text = (asked.get("key"), asked.get("text")) if isinstance(asked, dict) else (None, None)
+    form = next((e for e in EXPORTS if e.key == key), None)
+    if form is None or not isinstance(text, str):
+        return {"error": "There is no such form to save a run in."}
+    try:
+        return {"text": await to_thread.run_sync(lambda: form.write(from_json(text)))}
+    except TraceError as error:
+        return {"error": str(error)}
+
+
+def script() -> str:
+    """The component's script: its configuration and markup as constants, then its files, in one function's scope."""
+    config = {
+        "statuses": {s.name: {"glyph": s.glyph} for s in STATUSES.values()},
+        "figures": [{"name": name, "why": why} for name, why in render.figure_names()],
+        "why": {key: render.GLOSSARY[key][1] for key in ("race", "residual", "p and q")},
+        "kinds": rejections.KINDS,
+        "exports": [{"key": e.key, "label": e.label, "suffix": e.suffix, "type": e.type} for e in EXPORTS],
+        "recordings": [{"name": r.name, "title": r.title} for r in recordings.listed()],
+        "maxBytes": MAX_BYTES,
+    }
+    skeleton = (FOLDER / "player.html").read_text(encoding="utf-8")
+    parts = [f"const CONFIG = {json.dumps(config)};", f"const SKELETON = {json.dumps(skeleton)};"]
+    parts += [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return "\n".join(parts)
+
+
+class Player(gr.HTML):
+    """A run in the browser. Its value is a message of fastllm/ui/messages.py, or ""."""
+
+    def __init__(self, value: str = "", **kwargs) -> None:
+        super().__init__(
+            value,
+            # No ${value} in it: Gradio never redraws it, the script appends to it.
+            html_template='<div class="fl-player"></div>',
+            js_on_load=script(),
+            apply_default_css=False,
+            server_functions=[export_run],
+            **kwargs,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "string", "description": "a message to the player, as JSON"}
+
+    def example_payload(self) -> str:
+        return ""
+
+    def example_value(self) -> str:
+        return ""

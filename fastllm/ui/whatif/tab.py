@@ -1,0 +1,116 @@
+"""The tab of what-if: a trace, a position, three settings, and the verdict. No model is used."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import gradio as gr
+
+from fastllm.analysis.whatif import MOST_TOKENS, WhatIfError, places, what_if
+from fastllm.targets.base import Target
+from fastllm.trace import Article, Trace, TraceError
+from fastllm.ui import parts, render
+from fastllm.ui.stage import Stage
+from fastllm.ui.uploads import read_trace
+from fastllm.ui.watch import recordings
+from fastllm.ui.whatif import view as whatif_view
+
+
+def slim(trace: Trace) -> Trace:
+    """The trace without what no what-if needs: article, summary text, baseline. This is what a session keeps."""
+    return dataclasses.replace(trace, article=Article("", trace.article.tokens, trace.article.cut), text="", plain=None)
+
+
+def build(stage: Stage) -> None:
+    """The tab's components and events, inside the current Blocks."""
+    names = [(r.title, r.name) for r in recordings.listed()]
+    kept = gr.State(None)
+    parts.html(whatif_view.INTRO)
+    with gr.Row(elem_classes="fl-lab"):
+        with gr.Column(scale=4, min_width=320, elem_classes="fl-panel"):
+            choice = gr.Dropdown(names, value=None, label="A recorded run", elem_id="whatif-run")
+            file = gr.UploadButton(
+                "Or open a saved trace …", file_types=[".json"], type="filepath", elem_id="whatif-file", size="sm"
+            )
+            place = gr.Dropdown([], label="Draft token", elem_id="whatif-place", allow_custom_value=False)
+            temperature = parts.slider(0, 2, 1, "Temperature", "whatif-temperature", 0.05)
+            top_p = parts.slider(0.05, 1, 1, "Top-p", "whatif-top-p", 0.05)
+            lenience = parts.slider(0.05, 1, 1, "Lenience", "whatif-lenience", 0.05)
+        with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
+            answer = parts.html(whatif_view.EMPTY, "whatif-answer")
+    settings = [temperature, top_p, lenience]
+    opened = [kept, place, *settings, answer]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+    def ask(trace, where, temperature, top_p, lenience, name):
+        return answer_for(trace, where, temperature, top_p, lenience, stage.targets.of(name))
+
+    gr.on([choice.input], open_packaged, choice, opened, **quiet)
+    file.upload(open_upload, file, opened, **quiet)
+    gr.on(
+        [place.change, *(s.change for s in settings)],
+        ask,
+        [kept, place, *settings, stage.loaded],
+        answer,
+        queue=False,
+        trigger_mode="always_last",
+        **quiet,
+    )
+
+
+def open_packaged(name: str) -> tuple:
+    """A packaged run was chosen."""
+    return _opened(lambda: recordings.load(name))
+
+
+def open_upload(path: str) -> tuple:
+    """A file was uploaded: it is read and deleted."""
+    return _opened(lambda: read_trace(path))
+
+
+def _opened(read) -> tuple:
+    """Trace for the session, list of places, sliders at the run's settings, first answer; or one sentence."""
+    try:
+        trace = slim(read())
+        found = places(trace)
+        if not found:
+            raise TraceError("This run has no tested draft token (plain decoding drafts none): open another one.")
+    except ValueError as error:
+        return (*[gr.skip()] * 5, render.notices_html([str(error)], error=True))
+    token = [trace.steps[p.step].draft[p.offset] for p in found]
+    choices = [
+        (whatif_view.place_name(p, trace.eos_ids, t.id), f"{p.step}:{p.offset}")
+        for p, t in zip(found, token, strict=True)
+    ]
+    first = next((f"{p.step}:{p.offset}" for p in found if p.status == "rejected"), choices[0][1])
+    return (
+        trace,
+        gr.Dropdown(choices=choices, value=first),
+        min(trace.temperature, 2),
+        max(0.05, trace.top_p),
+        1,
+        answer_for(trace, first, trace.temperature, trace.top_p, 1),
+    )
+
+
+def answer_for(
+    trace: Trace | None, where: str | None, temperature, top_p, lenience, target: Target | None = None
+) -> str:
+    """The answer at `where` (``step:offset``), as HTML; a question without an answer becomes a sentence."""
+    if trace is None or not where:
+        return whatif_view.EMPTY
+    try:
+        found = next((p for p in places(trace) if f"{p.step}:{p.offset}" == where), None)
+        if found is None:
+            raise WhatIfError("There is no such token in this trace: choose one from the list.")
+        for value in (temperature, top_p, lenience):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise WhatIfError("A setting is empty: give a number.")
+        most = target.vocab_size if target and target.sha256 == trace.target_hash else MOST_TOKENS
+        asked = float(temperature), float(top_p), float(lenience)
+        before = what_if(trace, found.step, found.offset, trace.temperature, trace.top_p)
+        after = what_if(trace, found.step, found.offset, *asked, most)
+    except ValueError as error:
+        return render.notices_html([str(error)], error=True)
+    return whatif_view.answer_html(trace, found, before, after, asked)

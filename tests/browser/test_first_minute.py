@@ -1,0 +1,126 @@
+"""The first minute with the embedded target: what is in sight, what is chosen, what the two lessons show."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastllm.ui.layout import build
+from fastllm.ui.models import get_target
+from fastllm.ui.theme import launch_options
+from tests.browser.test_page import TOKENS, run
+
+pytestmark = pytest.mark.browser
+
+SIZES = [(1280, 720), (1366, 650), (1440, 900), (1920, 1080), (390, 844)]
+
+
+@pytest.fixture(scope="module")
+def url():
+    """The page as visitors get it: with the embedded target, its drafters and its lessons."""
+    page = build(get_target("mini"))
+    _, address, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    yield address
+    page.close()
+
+
+def in_sight(page, *parts: str) -> None:
+    """Each part lies within the window, as the page stands when nobody has scrolled."""
+    assert page.evaluate("scrollY") == 0
+    size = page.viewport_size
+    for part in parts:
+        box = page.locator(part).first.bounding_box()
+        assert box, part
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= size["width"], part
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= size["height"], (part, box, size)
+
+
+def reject(page) -> int:
+    return page.locator(f"{TOKENS}.fl-rejected").count()
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_run_and_the_whole_stream_are_in_sight_before_during_and_after_a_run(open_page, width, height):
+    """Without scrolling, with the controls that are chosen before a run; the figures too once there are some."""
+    page = open_page(width, height)
+    chosen = ["#article textarea", "#run", "#stop", "#drafter", "#gamma", "#more-button"]
+    in_sight(page, *chosen, "#intro", ".fl-transport")
+    page.click("#run")
+    page.wait_for_selector(TOKENS)
+    in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport")
+    page.wait_for_selector(".fl-is-done")
+    page.wait_for_function("document.querySelector('.fl-player').store.complete")
+    page.keyboard.press("End")
+    assert page.locator(TOKENS).count() > 20
+    in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport", ".fl-tiles")
+    box = page.locator(".fl-stream-box")
+    assert box.evaluate("e => e.scrollHeight <= e.clientHeight + 1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_only_target_drafter_and_gamma_are_in_sight_until_more_is_asked_for(open_page):
+    """Seven settings are folded away, counted all the same, and shown over the stream, which stays where it is."""
+    page = open_page(1366, 650)
+    folded = ["#temperature", "#top-p", "#length", "#seed"]
+    assert all(page.locator(name).is_hidden() for name in folded)
+    # The line of what was recorded comes after the page.
+    page.wait_for_function("document.querySelector('#expected').innerText.trim()")
+    before = page.locator("#status").bounding_box()
+    page.click("#more-button")
+    in_sight(page, *folded)
+    assert page.get_attribute("#more-button", "aria-expanded") == "true"
+    assert page.locator("#status").bounding_box() == before
+    page.click("#more-button")
+    assert page.locator("#seed").is_hidden()
+
+
+def test_the_article_opens_on_focus_and_pushes_nothing_away(open_page):
+    """Two lines, then room to read; Run stays."""
+    page = open_page(1366, 650)
+    before = page.locator("#run").bounding_box()
+    height = page.locator("#article textarea").bounding_box()["height"]
+    page.focus("#article textarea")
+    assert page.locator("#article textarea").bounding_box()["height"] > 4 * height
+    assert page.locator("#run").bounding_box() == before
+    page.keyboard.press("Tab")
+    assert page.locator("#article textarea").bounding_box()["height"] == height
+
+
+def test_a_drafter_is_chosen_by_card_or_by_key_and_taught_by_only_where_there_is_a_choice(open_page):
+    """The cards are radio buttons; the order is there for n-grams only; a link keeps what was taught otherwise."""
+    page = open_page()
+    assert page.locator(".fl-card:has(:checked)").inner_text().startswith("LSTM")
+    page.click("#more-button")
+    assert page.locator("#taught").is_visible()
+    assert page.locator("#n").count() == 0 or page.locator("#n").is_hidden()
+    page.click("#taught label:has-text('baseline')")
+    page.wait_for_function("new URLSearchParams(location.search).get('drafter') === 'lstm@baseline'")
+    assert page.locator(".fl-card:has(:checked)").inner_text().startswith("LSTM")
+    page.click(".fl-card:has-text('Lookup')")
+    page.wait_for_function("new URLSearchParams(location.search).get('drafter') === 'lookup'")
+    page.wait_for_selector("#taught", state="hidden")
+    page.focus(".fl-card :checked")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("new URLSearchParams(location.search).get('drafter') === 'ngram@distilled'")
+    page.wait_for_selector("#n")
+
+
+def test_the_first_run_is_faster_and_not_perfect_and_the_second_lesson_is_slower(open_page):
+    """One press each: some refused and several words a call; then nearly all refused, one word a call, and why."""
+    page = open_page()
+    run(page)
+    trace = page.evaluate("document.querySelector('.fl-player').store.trace()")
+    assert trace["drafter"] == "lstm@distilled"
+    assert 0 < reject(page) < len(trace["steps"])
+    assert float(page.inner_text(".fl-tile dd").split()[0]) > 2
+    page.evaluate("document.querySelector('.fl-status').className = 'fl-status'")
+    page.click("#lesson-bad")
+    page.wait_for_selector(".fl-is-done")
+    page.wait_for_function("document.querySelector('.fl-player').store.head.drafter.startsWith('ngram:1')")
+    page.wait_for_function("document.querySelector('.fl-player').store.complete")
+    page.keyboard.press("End")
+    assert reject(page) > 20
+    assert float(page.inner_text(".fl-tile dd").split()[0]) < 1.2
+    assert "Nearly every guess is refused" in page.inner_text("#lesson")
+    # The lesson is told only as long as the settings are its own.
+    page.click(".fl-card:has-text('Lookup')")
+    page.wait_for_selector("#lesson", state="hidden")

@@ -1,0 +1,102 @@
+"""The menus of methods: what they offer is what the tables hold, and every line of them can be run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from fastllm.decode import run
+from fastllm.drafters import COMPOSITES, load_drafter, split_pair
+from fastllm.export import to_html
+from fastllm.lengths import LENGTHS, lengths_named
+from fastllm.rules import RULES, lossless
+from fastllm.ui import models
+from fastllm.ui.render import agreement_html
+from fastllm.ui.watch import handlers
+from fastllm.ui.watch.methods import LOSSY, MENUS, about_html, usual
+from tests.traces import trace_of
+
+WAY, RULE, LENGTH = MENUS
+
+
+def settings(tiny, temperature=0.0, **more):
+    return handlers.settings_of(tiny, 4, temperature, 1, 0, 12, **more)
+
+
+def test_each_menu_offers_its_table_and_begins_with_what_the_engine_begins_with(tiny):
+    """No line is forgotten; each explains itself in two sentences or one; the usual values are those of Settings."""
+    assert list(WAY.lines) == ["", *COMPOSITES]
+    assert list(RULE.lines) == list(RULES)
+    assert list(LENGTH.lines) == list(LENGTHS)
+    for menu in MENUS:
+        assert menu.usual in menu.lines
+        for value, line in menu.lines.items():
+            assert line.title in [words for words, _ in menu.choices]
+            assert 0 < line.about.count(". ") + line.about.endswith(".") <= 4, value
+    assert (settings(tiny).rule, settings(tiny).lengths) == (RULE.usual, LENGTH.usual)
+    assert usual(way=None, rule="token", lengths="constant")
+    assert not usual(way="+", rule="token", lengths="constant")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_lossy_rule_bears_the_badge_and_a_lossless_one_does_not(tiny, rule):
+    """Under the menu, by the table's word; and the threshold that the page gives a soft rule makes it lossy indeed."""
+    chosen = settings(tiny, rule=rule)
+    assert (LOSSY in about_html(RULE, rule).replace("&#x27;", "'")) is not RULES[rule].lossless
+    assert lossless(chosen.rule, chosen.rollback) is RULES[rule].lossless
+
+
+@pytest.mark.parametrize("way", COMPOSITES)
+@pytest.mark.parametrize("drafter", ["t5@baseline", "lookup", "lstm"])
+def test_a_way_joins_any_drafter_into_one_name(way, drafter):
+    """The name divides into the drafter that was chosen, the way, and the other; so do an n-gram's with its order."""
+    first, found, second = split_pair(models.spec_of(drafter, 3, way))
+    assert found == way
+    assert drafter in (first, second)
+    assert "ngram:2@baseline" in split_pair(models.spec_of("ngram@baseline", 2, way))
+
+
+def test_an_unknown_way_is_refused_in_a_sentence():
+    """So are an unknown rule and policy, and a soft rule with sampling."""
+    assert models.spec_of("ngram@baseline", 2) == "ngram:2@baseline"
+    for way in ("or", "-", "lookup"):
+        with pytest.raises(ValueError, match="no way"):
+            models.spec_of("lookup", 1, way)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "more", "words"),
+    [
+        (0, {"rule": "generous"}, "no acceptance rule"),
+        (0, {"lengths": "long"}, "no draft length policy"),
+        (0.7, {"rule": "bild"}, "greedy decoding only"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_the_run(tiny, temperature, more, words):
+    """In the sentence of the table."""
+    with pytest.raises(ValueError, match=words):
+        settings(tiny, temperature, **more)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_every_line_of_the_lengths_can_be_run_and_is_recorded(tiny, article, lengths):
+    """The page's settings reach the trace; under a lossless rule the text is the same for each."""
+    lengths_named(lengths, 4)
+    drafter = load_drafter(tiny, models.spec_of("lookup", 1, "-then-"))
+    trace = run(tiny, drafter, article, settings(tiny, lengths=lengths, rule="block"))
+    assert (trace.lengths, trace.rule, trace.drafter) == (lengths, "block", "lookup-then-lookup")
+    assert trace.tokens == run(tiny, None, article, settings(tiny)).tokens
+
+
+def test_the_export_and_the_verdict_say_what_is_lossy():
+    """A lossy run says so in its page, and a text of its own is no fault; a lossless one that differs is."""
+    trace = dataclasses.replace(trace_of(([" a", "~b"], " c")), temperature=0.0)
+    other = dataclasses.replace(trace_of(([" a"], " d")), temperature=0.0)
+    lossy = dataclasses.replace(trace, rule="bild", rollback=2.0, lengths="bild")
+    assert "<b>Lossy:</b>" in to_html(lossy)
+    assert "bild, rollback 2" in to_html(lossy)
+    assert "Lossy" not in to_html(trace)
+    assert "as they may" in agreement_html(lossy, other)
+    assert "fault" in agreement_html(trace, other)
+    assert "as they may" not in agreement_html(dataclasses.replace(lossy, rollback=0.0), other)
