@@ -60,6 +60,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "A drafter without a model: it copies what followed the same last tokens in the article, and is certain of it "
         "(q = 1).",
     ),
+    "self": (
+        "Itself",
+        "The target as its own drafter, with some of its parts left out: cheaper and less sure of itself. It needs no "
+        "further model, and both share what was made of the article.",
+    ),
     "gamma": ("γ, the draft length", "How many tokens the drafter proposes before each call of the target."),
     "temperature": (
         "Temperature, top-p, seed",
