@@ -150,7 +150,7 @@ def build(stage: Stage) -> None:
     restored = load(
         handlers.make_restore(targets), None, [target, c.article, *c.linked, notices, c.run], **parts.HIDDEN
     )
-    folded = [c.temperature, c.top_p, c.length, c.seed, *c.methods.values()]
+    folded: list[Any] = [c.temperature, c.top_p, c.length, c.seed, *c.methods.values()]
     lengths = {p.name: p.max_new_tokens for p in PRESETS.values()}
     lengths[targets.name] = targets.first.preset.max_new_tokens
     usually = [0, 1, lengths, 0, *(menu.usual for menu in MENUS)]
