@@ -29,7 +29,7 @@ ONLY_IN = {
     "transformers": {"fastllm/targets", "train"},
     "spaces": {"app.py"},
     "onnxruntime": {"fastllm/targets/onnx_engine.py"},
-    "onnx": {"fastllm/targets/graph_files.py"},
+    "onnx": {"fastllm/targets/graph_cut.py", "fastllm/targets/graph_files.py"},
     "kenlm": {"train", "fastllm/drafters/ngram.py"},
 }
 

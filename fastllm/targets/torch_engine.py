@@ -13,8 +13,13 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fastllm.sampling import common_prefix
 from fastllm.targets.base import Decoder, Engine
+from fastllm.targets.sublayers import Family, Sublayer, kept_attentions
+from fastllm.targets.torch_parts import without
 from fastllm.targets.torch_trees import agrees, known, tree_inputs
 from fastllm.trees import path, trunk
+
+# A layer's keys and values, each (1, heads, tokens, d).
+KeysValues = Sequence[tuple[torch.Tensor, torch.Tensor]]
 
 
 def cache_name(model) -> str:
@@ -102,12 +107,15 @@ class TorchSeq2SeqDecoder(FollowingDecoder):
     """An encoder-decoder: the article encoded once, its cross-attention kept."""
 
     @torch.inference_mode()
-    def __init__(self, model, prompt_ids: Sequence[int], start_id: int) -> None:
+    def __init__(self, model, prompt_ids: Sequence[int], start_id: int, read: torch.Tensor | None = None) -> None:
+        """`read`: the encoder's output, (1, S, d_model)."""
         super().__init__([start_id])
         self._model, self._name = model, cache_name(model)
         self._device = next(model.parameters()).device
-        encoded = model.get_encoder()(input_ids=torch.tensor([prompt_ids], device=self._device)).last_hidden_state
-        _synchronize(self._device)
+        encoded = read
+        if encoded is None:
+            encoded = model.get_encoder()(input_ids=torch.tensor([prompt_ids], device=self._device)).last_hidden_state
+            _synchronize(self._device)
         self._encoded: BaseModelOutput | None = BaseModelOutput(last_hidden_state=encoded)
         # No config given: transformers 5.23 would size the caches by the encoder's number of layers.
         self._cache: Any = EncoderDecoderCache(DynamicCache(), DynamicCache())
@@ -139,6 +147,9 @@ class TorchSeq2SeqDecoder(FollowingDecoder):
         )
         return out.logits[0, -len(nodes) - 1 :].float().cpu()
 
+    def read(self) -> torch.Tensor | None:
+        return self._encoded.last_hidden_state if self._encoded else None
+
     def close(self) -> None:
         self._cache = self._encoded = None
 
@@ -147,12 +158,16 @@ class TorchCausalDecoder(FollowingDecoder):
     """A decoder-only model: the prompt run once, all but its last token, whose row of logits belongs to the text."""
 
     @torch.inference_mode()
-    def __init__(self, model, prompt_ids: Sequence[int]) -> None:
+    def __init__(self, model, prompt_ids: Sequence[int], read: KeysValues = (), kept: Sequence[int] = ()) -> None:
+        """`read`: each layer's keys and values of the prompt, of which the layers in `kept` are taken."""
         super().__init__(prompt_ids[-1:])
         self._model, self._name = model, cache_name(model)
         self._device = next(model.parameters()).device
         self._cache: Any = DynamicCache()
-        if len(prompt_ids) > 1:
+        self._first = len(prompt_ids) - 1
+        for at, layer in enumerate(kept if read else ()):
+            self._cache.update(*read[layer], at)
+        if self._first and not read:
             self._call(prompt_ids[:-1], 1)
             _synchronize(self._device)
 
@@ -174,6 +189,12 @@ class TorchCausalDecoder(FollowingDecoder):
     def _run(self, tokens: Sequence[int], wanted: int) -> torch.Tensor:
         return self._call(tokens, wanted).float().cpu()
 
+    def read(self) -> KeysValues:
+        """Views: a cache that grows is another tensor."""
+        if self._cache is None or not self._first:
+            return ()
+        return [(x.keys[:, :, : self._first], x.values[:, :, : self._first]) for x in self._cache.layers]
+
     def close(self) -> None:
         self._cache = None
 
@@ -183,17 +204,22 @@ class TorchEngine(Engine):
 
     name = "torch"
 
-    def __init__(self, model, start_id: int | None = None) -> None:
-        """`start_id`: the decoder start token of an encoder-decoder, None for a decoder-only model."""
+    def __init__(self, model, start_id: int | None = None, kept: Sequence[int] = ()) -> None:
+        """`start_id`: the decoder start token of an encoder-decoder, None for a decoder-only model. `kept`: of a model
+        with sublayers left out, the layers whose self-attention stays."""
         self.model = model.eval()
-        self._start_id = start_id
+        self._start_id, self._kept = start_id, kept
         self.columns = int(model.get_output_embeddings().weight.shape[0])
         self.rows = int(model.get_input_embeddings().weight.shape[0])
 
-    def open(self, prompt_ids: Sequence[int]) -> Decoder:
+    def open(self, prompt_ids: Sequence[int], read: Any = None) -> Decoder:
         if self._start_id is None:
-            return TorchCausalDecoder(self.model, prompt_ids)
-        return TorchSeq2SeqDecoder(self.model, prompt_ids, self._start_id)
+            return TorchCausalDecoder(self.model, prompt_ids, read or (), self._kept)
+        return TorchSeq2SeqDecoder(self.model, prompt_ids, self._start_id, read)
+
+    def without(self, family: Family, skip: frozenset[Sublayer]) -> TorchEngine:
+        kept = kept_attentions(skip, family.layers(self.model.config))
+        return TorchEngine(without(self.model, skip), self._start_id, kept)
 
 
 def _synchronize(device: torch.device) -> None:
