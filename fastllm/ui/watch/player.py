@@ -24,7 +24,20 @@ from fastllm.ui.watch import recordings
 
 FOLDER = ASSETS / "player"
 # In the order in which they need each other.
-SCRIPTS = ("text", "store", "source", "race", "stream", "predict", "inspector", "table", "files", "playback", "main")
+SCRIPTS = (
+    "text",
+    "store",
+    "source",
+    "race",
+    "charts",
+    "stream",
+    "predict",
+    "inspector",
+    "table",
+    "files",
+    "playback",
+    "main",
+)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,7 @@ def script() -> str:
         "statuses": {s.name: {"glyph": s.glyph} for s in STATUSES.values()},
         "figures": [{"name": name, "why": why} for name, why in render.figure_names()],
         "why": {key: render.GLOSSARY[key][1] for key in ("race", "residual", "p and q")},
+        "charts": {key: render.GLOSSARY[key] for key in ("positions", "timeline")},
         "kinds": rejections.KINDS,
         "exports": [{"key": e.key, "label": e.label, "suffix": e.suffix, "type": e.type} for e in EXPORTS],
         "recordings": [{"name": r.name, "title": r.title} for r in recordings.listed()],
