@@ -262,8 +262,9 @@ def test_a_link_restores_what_was_chosen_and_says_what_it_ignores(open_page):
     assert page.locator("#article").is_visible()
     assert page.input_value("#gamma input[type=number]") == "7"
     assert page.input_value("#temperature input[type=number]") == "0.5"
-    # Further settings are folded out where the link carries one.
-    assert page.locator("#seed").is_visible()
+    # What is folded away stays so, and its number is told: temperature, top-p, length, seed.
+    page.wait_for_selector("#more-button[data-changed='4']")
+    assert page.locator("#seed").is_hidden()
     assert page.input_value("#seed input") == "42"
     assert page.input_value("#top-p input[type=number]") == "0.85"
     assert page.input_value("#length input[type=number]") == "12"
