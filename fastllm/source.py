@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,10 @@ class Source:
     Attributes:
         article_ids: the part of the article that the target reads, without prompt and end-of-text token.
         prompt_ids: exactly what the target's encoder reads.
+        encoded: gives what the target made of the prompt, for a drafter that has the target's own weights; None where
+            no target has read it.
     """
 
     article_ids: tuple[int, ...]
     prompt_ids: tuple[int, ...]
+    encoded: Callable[[], Any] | None = field(default=None, compare=False, repr=False)

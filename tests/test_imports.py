@@ -13,7 +13,7 @@ FILES = sorted([ROOT / "app.py", *(ROOT / "fastllm").rglob("*.py"), *(ROOT / "tr
 # Modules of fastllm in layers: a module may import its own layer and those below.
 LAYERS = [
     {"cache", "config", "console", "trace", "source", "checkpoints", "loading", "places", "sheet", "visible"},
-    {"sampling", "verify", "rules", "rules.*", "lengths", "drafters.errors"},
+    {"sampling", "trees", "verify", "rules", "rules.*", "lengths", "drafters.errors"},
     {"targets", "targets.*", "targets.graphs.*"},
     {"drafters.base"},
     {"drafters.*"},
@@ -29,7 +29,7 @@ ONLY_IN = {
     "transformers": {"fastllm/targets", "train"},
     "spaces": {"app.py"},
     "onnxruntime": {"fastllm/targets/onnx_engine.py"},
-    "onnx": {"fastllm/targets/graph_files.py"},
+    "onnx": {"fastllm/targets/graph_cut.py", "fastllm/targets/graph_files.py"},
     "kenlm": {"train", "fastllm/drafters/ngram.py"},
 }
 

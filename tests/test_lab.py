@@ -12,11 +12,13 @@ from fastllm.analysis.lab import (
     Chain,
     Tally,
     Uniforms,
+    alone,
     chi2_tail,
     compare,
     exact,
     fit,
     fixed_chain,
+    int8_chain,
     largest_excess,
     model_chain,
     sample_speculative,
@@ -25,7 +27,11 @@ from fastllm.analysis.lab import (
 from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters.lookup import LookupDrafter
+from fastllm.targets.base import TargetError
+from fastllm.targets.int8 import quantised
+from fastllm.targets.load import load_target
 from tests.drafters import TargetAsDrafter
+from tests.tiny_models import make_causal
 
 P = (40, 25, 15, 12, 5, 3)
 Q = (20, 35, 10, 5, 20, 10)
@@ -42,6 +48,8 @@ def test_only_the_right_rule_passes(fault, gamma, length):
     """1,500 samples: no difference with a rule as it is; a difference with each fault that shows with so few tokens,
     against p itself too. Of one token, all ways to judge a block are the token rule."""
     chain = fixed_chain(P, Q)
+    if FAULTS[fault].int8:
+        chain = int8_chain(chain)
     tally = last(chain, gamma, length, 1500, fault=fault)
     right = FAULTS[fault].right or length < FAULTS[fault].least
     assert compare(tally).differs != right
@@ -67,6 +75,34 @@ def test_equal_models_hide_two_of_the_faults():
     assert not compare(last(chain, 1, 1, 1500, fault="no-residual")).differs
     assert not compare(last(chain, 1, 1, 1500, fault="same-seed")).differs
     assert compare(last(chain, 1, 1, 1500, fault="argmax")).differs
+
+
+def test_an_int8_target_sees_the_draft_and_the_target_itself_does_not(tiny, tmp_path, article):
+    """Bit by bit: p after a text changes with the draft behind it, for T5 and for Llama, and never by no draft at all;
+    on ONNX Runtime the target's own p does not. What is not replaced is the target's own, and stays as it was."""
+    llama = load_target(str(make_causal(tmp_path / "llama")))
+    for target in (tiny, llama):
+        session = target.open(article)
+        before = session.score([], [5, 6])
+        drafter = TargetAsDrafter(target, article, noise=2.0)
+        settings = Settings(2, Sampling(4.0), 0, 3, top=0)
+        other = quantised(target)
+        found = alone(model_chain(other.open(article), drafter, settings, together=True), 2, 8)
+        assert found.unequal > 0
+        assert 0 < found.largest < 0.5
+        own = alone(model_chain(session, drafter, settings, together=True), 2, 8)
+        assert own.largest < 1e-5
+        assert not own.unequal or not target.engine.to_the_last_bit
+        assert torch.equal(target.open(article).score([], [5, 6]), before)
+        # Rounded, not another model: int8 changes p, by little.
+        assert (other.open(article).score([])[0] - before[0]).abs().max() < 0.2 * before.abs().max()
+
+
+def test_a_target_too_large_for_a_copy_is_refused(tiny, monkeypatch):
+    """One sentence."""
+    monkeypatch.setattr("fastllm.targets.int8.MOST_PARAMETERS", 10)
+    with pytest.raises(TargetError, match="too many to be copied as int8"):
+        quantised(tiny)
 
 
 def test_the_lab_samples_what_decoding_samples(tiny, article):

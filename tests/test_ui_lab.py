@@ -43,6 +43,7 @@ def test_each_position_of_the_switch_ends_in_its_verdict(fault, word):
     assert word in html
     assert FAULTS[fault].why.split(":")[0].split("(")[0] in html.replace("&#x27;", "'")
     assert ("came out" in html) != FAULTS[fault].right
+    assert ("Bit by bit" in html) == FAULTS[fault].int8
 
 
 @pytest.mark.parametrize(("fault", "gamma"), [("block-weight", 2), ("block-first", 2), ("block-first", 1)])

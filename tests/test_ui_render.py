@@ -272,7 +272,7 @@ def test_the_word_count_says_what_is_not_read():
     assert "reads all of it" in render.count_html(10, 14, 0)
     assert 'data-example="Sport"' in render.count_html(10, 14, 0, example="Sport")
     cut = re.sub("<[^>]*>", "", render.count_html(300, 250, 1190, "of the harbour"))
-    assert cut == "300 words, 1,440 tokens. The target reads the first 250, up to … of the harbour; 1,190 are not read."
+    assert cut == "300 words. The target reads the first 250 of 1,440 tokens, up to “… of the harbour”."
     assert "100,000 characters" in render.count_html(9, 0, 0, too_long=100_000)
 
 

@@ -66,6 +66,7 @@ class Fault:
         judge: called as :func:`fastllm.verify.verify` is.
         right: whether nothing is broken: the text is the target's.
         least: fewest tokens and shortest draft with which the fault shows.
+        int8: whether the target itself is the broken part: its products are int8, with one scale a call.
     """
 
     key: str
@@ -74,6 +75,7 @@ class Fault:
     judge: Callable[..., Verdict] = verify
     right: bool = False
     least: int = 1
+    int8: bool = False
 
 
 FAULTS: dict[str, Fault] = {
@@ -126,6 +128,14 @@ FAULTS: dict[str, Fault] = {
             "tokens that a later prefix would have saved.",
             keeps_the_first_that_passes,
             least=2,
+        ),
+        Fault(
+            "int8",
+            "An int8 target whose p sees the draft",
+            "The rule is right, but the target rounds its activations to 127 steps of the largest one among all tokens "
+            "that it scores together. So p after the same text is one thing alone and another beside a draft, and what "
+            "is accepted was tested against a p that the target alone does not have.",
+            int8=True,
         ),
         Fault(
             "bild",

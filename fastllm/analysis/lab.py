@@ -18,6 +18,7 @@ from fastllm.config import Settings
 from fastllm.drafters.base import Drafter
 from fastllm.sampling import draw
 from fastllm.targets.base import TargetSession
+from fastllm.targets.int8 import rounded
 
 Text = tuple[int, ...]
 
@@ -35,11 +36,14 @@ class Chain:
         p: text -> shape (vocabulary,), the target's distribution, after temperature and top-p.
         q: text -> shape (vocabulary,), what the drafter samples from; None where it proposes nothing.
         eos_ids: tokens that end a text.
+        together: text -> shape (len(text) + 1, vocabulary), the target's distributions after every beginning of it,
+            scored in one call; None where that makes no difference, as with a target that is what it should be.
     """
 
     p: Callable[[Text], torch.Tensor]
     q: Callable[[Text], torch.Tensor | None]
     eos_ids: tuple[int, ...] = ()
+    together: Callable[[Text], torch.Tensor] | None = None
     _known: dict = field(default_factory=dict, repr=False, compare=False)
 
     def _once(self, name: str, text: Text) -> torch.Tensor | None:
@@ -57,6 +61,19 @@ class Chain:
     def drafter(self, text: Text) -> torch.Tensor | None:
         """q after `text`."""
         return self._once("q", text)
+
+    def scored(self, text: Text, draft: Sequence[int], bonus: bool = True) -> torch.Tensor:
+        """p after `text` and after each beginning of `draft`, as one call over all of it gives them, (k + 1, V).
+
+        Args:
+            bonus: whether the last row is looked at; where it is not, any row stands for it and none is computed.
+        """
+        if self.together is not None:
+            found = self._once("together", (*text, *draft))
+            assert found is not None
+            return found[len(text) :]
+        rows = [self.target((*text, *draft[:i])) for i in range(len(draft) + bonus)]
+        return torch.stack(rows if bonus else [*rows, rows[-1]])
 
 
 def fixed_chain(p: Sequence[float], q: Sequence[float]) -> Chain:
@@ -82,8 +99,37 @@ def fixed_chain(p: Sequence[float], q: Sequence[float]) -> Chain:
     return Chain(lambda _: rows[0], lambda _: rows[1])
 
 
-def model_chain(session: TargetSession, drafter: Drafter, settings: Settings) -> Chain:
+# How large the one activation is that nothing reads, after each word of the tiny vocabulary in turn.
+_OUTLIERS = (0.0, 160.0, 40.0)
+
+
+def int8_chain(chain: Chain) -> Chain:
+    """A tiny target that multiplies in int8: logits = [ln p, outlier] W, where W reads ln p only.
+
+    In float32 that is `chain`'s own p. In int8 the row is rounded to multiples of max|x| / 127 over all rows scored
+    together, and the outlier, which depends on the row's last word, makes the others' ln p coarse: what large language
+    models do with a few features of their own (Dettmers et al. 2022, "LLM.int8()", section 4).
+    """
+
+    def together(text: Text) -> torch.Tensor:
+        p = torch.stack([chain.target(text[:i]) for i in range(len(text) + 1)])
+        outliers = torch.tensor([0.0, *(_OUTLIERS[t % len(_OUTLIERS)] for t in text)])[:, None]
+        logits = p.log().masked_fill(p == 0, 0.0)
+        whole, scale = rounded(torch.cat([logits, outliers], 1))
+        return (whole[:, :-1] * scale).masked_fill(p == 0, -torch.inf).softmax(-1)
+
+    def alone(text: Text) -> torch.Tensor:
+        return together(text)[-1]
+
+    return Chain(alone, chain.q, chain.eos_ids, together)
+
+
+def model_chain(session: TargetSession, drafter: Drafter, settings: Settings, together: bool = False) -> Chain:
     """p and q of real models after an article: what decode.py would sample from at each text.
+
+    Args:
+        together: whether what is scored beside a row is to have its effect; then every row is computed anew for each
+            text that it stands in, so that nothing depends on what the session was asked before.
 
     Raises:
         ValueError: temperature 0, where every sample is the same text.
@@ -98,6 +144,13 @@ def model_chain(session: TargetSession, drafter: Drafter, settings: Settings) ->
         return sampler.distribution(session.score(text), text)[0]
 
     @torch.inference_mode()
+    def beside(text: Text) -> torch.Tensor:
+        return sampler.distribution(session.score((), text), (), text)
+
+    def last(text: Text) -> torch.Tensor:
+        return beside(text)[-1]
+
+    @torch.inference_mode()
     def q(text: Text) -> torch.Tensor | None:
         draft = drafting.propose(text, 1)
         if not draft.ids:
@@ -105,7 +158,36 @@ def model_chain(session: TargetSession, drafter: Drafter, settings: Settings) ->
         # A draft without q was chosen with certainty: one-hot.
         return draft.q[0] if draft.q is not None else torch.eye(drafter.vocab_size)[draft.ids[0]]
 
-    return Chain(p, q, session.target.eos_ids)
+    return Chain(last, q, session.target.eos_ids, beside) if together else Chain(p, q, session.target.eos_ids)
+
+
+@dataclass(frozen=True)
+class Alone:
+    """p after the same text, scored alone and with a draft behind it.
+
+    Attributes:
+        tried: drafts.
+        unequal: of those, with how many p was not bit for bit the same.
+        largest: the largest difference of one token's probability.
+    """
+
+    tried: int
+    unequal: int
+    largest: float
+
+
+def alone(chain: Chain, gamma: int, tries: int, seed: int = 0) -> Alone:
+    """Score the first place of a text alone, and again with each of `tries` drafts of `gamma` tokens behind it."""
+    uniform, p = Uniforms(seed), chain.target(())
+    found = []
+    for _ in range(tries):
+        draft: list[int] = []
+        while len(draft) < gamma and (not draft or draft[-1] not in chain.eos_ids):
+            row = chain.drafter(tuple(draft))
+            draft.append(draw(chain.target(tuple(draft)) if row is None else row, uniform()))
+        found.append(chain.scored((), draft)[0])
+    unequal = [row for row in found if not torch.equal(row, p)]
+    return Alone(tries, len(unequal), max((float((row - p).abs().max()) for row in unequal), default=0.0))
 
 
 class Uniforms:
@@ -161,14 +243,9 @@ def sample_speculative(chain: Chain, gamma: int, length: int, uniform: Uniforms,
             if draft[-1] in chain.eos_ids:
                 break
         k = len(draft)
-        p = [chain.target((*text, *draft[:i])) for i in range(k)]
-        # The bonus token of a draft that fills the text lies behind its end: any row serves.
-        p.append(
-            chain.target((*text, *draft))
-            if len(text) + k < length and not (draft and draft[-1] in chain.eos_ids)
-            else p[-1]
-        )
-        verdict = judge(draft, torch.stack(p), torch.stack(qs) if qs else None, _draws(uniform, k + 1), chain.eos_ids)
+        # The bonus token of a draft that fills the text lies behind its end.
+        p = chain.scored(text, draft, len(text) + k < length and not (draft and draft[-1] in chain.eos_ids))
+        verdict = judge(draft, p, torch.stack(qs) if qs else None, _draws(uniform, k + 1), chain.eos_ids)
         token = verdict.token
         if fault == "no-residual" and verdict.kind == "resampled":
             token = draw(p[verdict.accepted], uniform())

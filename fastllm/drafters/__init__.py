@@ -27,6 +27,8 @@ from fastllm.drafters.lstm import LstmDrafter
 from fastllm.drafters.neural import CopyDrafter
 from fastllm.drafters.ngram import NgramDrafter
 from fastllm.drafters.relay import RelayDrafter
+from fastllm.drafters.skipping import FILE as SKIP_FILE
+from fastllm.drafters.skipping import SkippingDrafter
 from fastllm.drafters.staged import StagedDrafter
 from fastllm.drafters.t5 import T5Drafter
 
@@ -39,6 +41,7 @@ DRAFTERS: dict[str, type[Drafter]] = {
     "lstm": LstmDrafter,
     "t5": T5Drafter,
     "lm": LmDrafter,
+    "self": SkippingDrafter,
     "lookup": LookupDrafter,
 }
 
@@ -118,10 +121,10 @@ def load_drafter(target: Target, spec: str) -> Drafter:
     family, parameter, variant = split_spec(spec)
     if variant and variant not in VARIANTS:
         raise DrafterError(f"{spec!r} names no variant: give @{' or @'.join(VARIANTS)}, or leave it out.")
-    if family == "lookup":
+    if family in UNTRAINED:
         if parameter or variant:
-            raise DrafterError("The lookup drafter takes no parameter and no variant: call it 'lookup'.")
-        return LookupDrafter(target.vocab_size)
+            raise DrafterError(f"The {family} drafter takes no parameter and no variant: call it {family!r}.")
+        return UNTRAINED[family](target)
     if family == "ngram":
         if not (parameter and parameter.isdigit() and int(parameter) in ORDERS):
             raise DrafterError(
@@ -144,6 +147,27 @@ def load_drafter(target: Target, spec: str) -> Drafter:
         drafter = kind.load(folder, target.vocab_size) if issubclass(kind, CopyDrafter) else kind.load(folder, target)
     drafter.name = spec.strip()
     return drafter
+
+
+def _of_itself(target: Target) -> Drafter:
+    """The target less some sublayers."""
+    if not target.preset.drafters:
+        raise DrafterError(
+            f"Nobody has looked for what {target.preset.name} can leave out to draft for itself: run `python -m train "
+            "skip`, or use 'lookup'."
+        )
+    return SkippingDrafter.load(_skip_file(target.preset), target)
+
+
+def _skip_file(preset: TargetPreset) -> Path:
+    return Path(preset.drafters or "") / "self" / SKIP_FILE
+
+
+# Families of which there is one drafter a target, without parameter and variant.
+UNTRAINED: dict[str, Callable[[Target], Drafter]] = {
+    "lookup": lambda target: LookupDrafter(target.vocab_size),
+    "self": _of_itself,
+}
 
 
 def split_pair(spec: str) -> tuple[str, str, str] | None:
@@ -185,6 +209,8 @@ def available(target: Target) -> list[DrafterInfo]:
     """What can be loaded for `target`, in the order in which to offer it: both variants where both are."""
     infos = [DrafterInfo("lookup", "lookup", LookupDrafter.title, 0)]
     if target.preset.drafters:
+        if _skip_file(target.preset).is_file():
+            infos.append(DrafterInfo("self", "self", SkippingDrafter.title, 0))
         folder = Path(target.preset.drafters)
         for variant in VARIANTS:
             for order in ORDERS:
@@ -219,6 +245,8 @@ def sha256_of(preset: TargetPreset, spec: str) -> str | None:
     family, parameter, variant = found["family"], found["parameter"], found["variant"]
     if family == "lookup":
         return ""
+    if family == "self":
+        return file_sha256(_skip_file(preset)) if preset.drafters and _skip_file(preset).is_file() else None
     if family == "t5" and parameter:
         return folder_sha256(Path(parameter)) if Path(parameter).is_dir() else None
     try:

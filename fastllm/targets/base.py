@@ -24,6 +24,7 @@ from fastllm.trace import Article
 
 if TYPE_CHECKING:
     from fastllm.targets.pretrained import Checkpoint
+    from fastllm.targets.sublayers import Family, Sublayer
 
 
 class TargetError(ValueError):
@@ -49,6 +50,18 @@ class Decoder(ABC):
         """
 
     @abstractmethod
+    def score_tree(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        """Logits after `text` and after `text` with the path to each node of a tree (fastllm/trees.py).
+
+        Returns:
+            shape (k + 1, columns), float32, on the CPU; row i + 1 follows node i.
+        """
+
+    @abstractmethod
+    def read(self) -> Any:
+        """What reading the prompt left, for :meth:`Engine.open` of an engine over the same weights."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give the cache's memory back; a closed decoder is not asked again. May be called twice."""
 
@@ -72,8 +85,18 @@ class Engine(ABC):
     notes: tuple[str, ...] = ()
 
     @abstractmethod
-    def open(self, prompt_ids: Sequence[int]) -> Decoder:
-        """Read a prompt: run the encoder, or fill the cache of a decoder-only model."""
+    def open(self, prompt_ids: Sequence[int], read: Any = None) -> Decoder:
+        """Read a prompt: run the encoder, or fill the cache of a decoder-only model.
+
+        Args:
+            read: of a :meth:`Decoder.read` of the same prompt on the same weights, none of them left out: then
+                nothing is computed.
+        """
+
+    @abstractmethod
+    def without(self, family: Family, skip: frozenset[Sublayer]) -> Engine:
+        """The same weights less the sublayers of `skip`, which ``family.check`` has seen. This engine stays as it is,
+        and no private copy is made of weights that would double what the process holds."""
 
 
 @dataclass(frozen=True)
@@ -200,20 +223,27 @@ class TargetSession:
         if not prompt.article:
             raise TargetError("The article is empty: paste some text to summarise.")
         self.article = Article(text, len(prompt.article), len(prompt.cut))
-        self.source = Source(prompt.article, prompt.ids)
         self.limit = target.limit(prompt)
         started = time.perf_counter()
         self._decoder = target.engine.open(prompt.ids)
         self.seconds_encode = time.perf_counter() - started
+        self.source = Source(prompt.article, prompt.ids, self._decoder.read)
 
-    def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
+    def score(
+        self, prefix: Sequence[int], draft: Sequence[int] = (), parents: Sequence[int] | None = None
+    ) -> torch.Tensor:
         """Logits of the k + 1 positions after `prefix`, `prefix + draft[:1]`, ..., `prefix + draft`.
 
         One forward pass over whatever of this the cache does not hold yet.
 
+        Args:
+            parents: of a draft that is a tree (fastllm/trees.py); then row i + 1 follows node i.
+
         Returns:
             shape (k + 1, vocab_size), float32, on the CPU.
         """
+        if parents:
+            return self._decoder.score_tree(prefix, draft, parents)
         return self._decoder.score([*prefix, *draft], len(draft) + 1)
 
     def close(self) -> None:

@@ -11,23 +11,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
 
 from fastllm.targets.base import Decoder, Engine
+from fastllm.targets.graph_cut import cut
 from fastllm.targets.graph_files import Graph, read
+from fastllm.targets.sublayers import Family, Sublayer, kept_attentions
 from fastllm.targets.torch_engine import FollowingDecoder
+from fastllm.trees import distances
 
 LEAST, MOST = 2, 32
+# ONNX Runtime packs matrices for its products, which is a private copy of them. A graph with sublayers left out gets
+# one of what it keeps where the whole file of weights has at most so many bytes; else it reads the file's own pages,
+# which is as fast for one row and slower for several.
+PACKED_AT_MOST = 2**30
 # Room for so many tokens at first; doubled when full.
 CAPACITY = 128
 
 
 @cache
-def _options(threads: int) -> onnxruntime.SessionOptions:
+def _options(threads: int, folder: str = "", packed: bool = True) -> onnxruntime.SessionOptions:
+    """`folder`: where the weights of a graph lie that comes from memory."""
     options = onnxruntime.SessionOptions()
+    if folder:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+    if not packed:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # Spinning threads take the cores from torch and NumPy beside them.
@@ -44,19 +57,30 @@ def threads() -> int:
 class OnnxDecoder(FollowingDecoder):
     """One prompt on one graph. Keys and values lie in one array (2 · layers, capacity, width); the past is a view."""
 
-    def __init__(self, engine: OnnxEngine, prompt_ids: Sequence[int], start_id: int | None) -> None:
+    def __init__(self, engine: OnnxEngine, prompt_ids: Sequence[int], start_id: int | None, read: Any = ()) -> None:
+        """`read`: as of :meth:`read`."""
         super().__init__([start_id] if start_id is not None else prompt_ids[-1:])
-        self._engine, graph = engine, engine.graph
-        self._past = np.zeros((2 * graph.layers, CAPACITY, graph.width), np.float32)
+        self._engine = engine
+        self._past = np.zeros((len(engine.pasts), CAPACITY, engine.graph.width), np.float32)
         self._filled = 0
         self._first = 0  # rows of the prompt, which no text cuts
+        self._cross: Sequence[np.ndarray] = ()
         self._feeds: dict[str, np.ndarray] = {}
         if engine.encoder is not None:
-            found = engine.encoder.run(None, {"ids": np.asarray(prompt_ids, np.int64)})
-            self._feeds = {f"cross_{i}": value for i, value in enumerate(found)}
+            self._cross = read or engine.encoder.run(None, {"ids": np.asarray(prompt_ids, np.int64)})
+            self._feeds = {f"cross_{i}": self._cross[i] for i in engine.crosses}
+        elif len(prompt_ids) > 1 and len(read):
+            self._reserve(len(prompt_ids) - 1)
+            self._first = self._filled = len(prompt_ids) - 1
+            for mine, i in zip(self._past, engine.pasts, strict=True):
+                mine[: self._first] = read[i]
         elif len(prompt_ids) > 1:
             self._call(prompt_ids[:-1], 1)
             self._first = self._filled
+
+    def read(self) -> Sequence[np.ndarray] | np.ndarray:
+        """Keys and values of every layer: of the cross-attention where there is an encoder, else of the prompt."""
+        return self._cross if self._engine.encoder is not None else self._past[:, : self._first]
 
     def _cut(self, keep: int) -> None:
         self._filled = self._first + keep
@@ -71,19 +95,27 @@ class OnnxDecoder(FollowingDecoder):
         whole = found[0] if len(found) == 1 else np.concatenate(found)
         return torch.from_numpy(whole[-wanted:])
 
-    def _call(self, tokens: Sequence[int], wanted: int) -> np.ndarray:
-        """Run `tokens` after what is cached; logits of the last `wanted`."""
+    def _run_tree(self, tokens: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        if len(tokens) + len(nodes) > MOST:
+            self._run(tokens[:-1], 1)
+            tokens = tokens[-1:]
+        return torch.from_numpy(self._call([*tokens, *nodes], len(nodes) + 1, parents))
+
+    def _call(self, tokens: Sequence[int], wanted: int, parents: Sequence[int] = ()) -> np.ndarray:
+        """Run `tokens` after what is cached; logits of the last `wanted`. Of the tokens the last len(parents) are nodes
+        of a tree."""
         engine, n = self._engine, len(tokens)
-        ids = np.zeros(max(n, LEAST), np.int64)
+        ids = np.zeros(max(n, engine.least), np.int64)
         ids[:n] = tokens
-        rows = np.arange(n - wanted, n) if wanted >= LEAST else np.array([n - 1, 0 if n > 1 else 1])
+        rows = np.arange(n - wanted, n) if wanted >= engine.least else np.array([n - 1, 0 if n > 1 else 1])
         filled = self._filled
         feeds = dict(self._feeds)
         feeds["ids"], feeds["rows"] = ids, rows
+        feeds["distance"] = far = distances(filled, len(ids) - len(parents), parents)
         if engine.graph.angles:
-            feeds["angles"] = engine.angles(filled, len(ids))
-        for name, past in zip(engine.past_names, self._past, strict=True):
-            feeds[name] = past[:filled]
+            feeds["angles"] = engine.angles(far[:, 0])
+        for i, past in zip(engine.pasts, self._past, strict=True):
+            feeds[f"past_{i}"] = past[:filled]
         logits, new = engine.decoder.run(None, feeds)
         self._reserve(filled + n)
         self._past[:, filled : filled + n] = new[:n].reshape(n, len(self._past), -1).transpose(1, 0, 2)
@@ -99,13 +131,19 @@ class OnnxDecoder(FollowingDecoder):
 
     def close(self) -> None:
         self._past = np.zeros((0, 0, 0), np.float32)
-        self._feeds = {}
+        self._feeds, self._cross = {}, ()
 
 
 class OnnxEngine(Engine):
-    """One model's graphs, shared by all its decoders. ONNX Runtime's sessions may be run from several threads."""
+    """One model's graphs, shared by all its decoders. ONNX Runtime's sessions may be run from several threads.
+
+    Attributes:
+        pasts, crosses: which of a layer's keys (even) and values (odd) the decoder takes.
+        least: the fewest rows of a call.
+    """
 
     name = "onnx"
+    least = LEAST
 
     def __init__(self, folder: Path, start_id: int | None = None) -> None:
         """`start_id`: the decoder start token of an encoder-decoder, None for a decoder-only model.
@@ -118,28 +156,32 @@ class OnnxEngine(Engine):
             raise ValueError(f"{folder} holds no whole graph")
         self.graph: Graph = graph
         self.columns, self.rows = graph.columns, graph.rows
-        self._start_id = start_id
+        self._start_id, self._folder = start_id, folder
         options = _options(threads())
         providers = ["CPUExecutionProvider"]
         self.decoder = onnxruntime.InferenceSession(str(folder / "decoder.onnx"), options, providers=providers)
         self.encoder = None
         if "encoder.onnx" in graph.files:
             self.encoder = onnxruntime.InferenceSession(str(folder / "encoder.onnx"), options, providers=providers)
-        self.past_names = [f"past_{i}" for i in range(2 * graph.layers)]
+        self.pasts = list(range(2 * graph.layers))
+        self.crosses = self.pasts if self.encoder is not None else []
         self._angles = np.zeros((2, 0, graph.angles), np.float32)
         self.to_the_last_bit = self.check_bits()
 
-    def open(self, prompt_ids: Sequence[int]) -> Decoder:
-        return OnnxDecoder(self, prompt_ids, self._start_id)
+    def open(self, prompt_ids: Sequence[int], read: Any = None) -> Decoder:
+        return OnnxDecoder(self, prompt_ids, self._start_id, () if read is None else read)
 
-    def angles(self, begin: int, n: int) -> np.ndarray:
-        """Cosines and sines of the positions `begin` .. `begin + n - 1`, (2, n, d / 2) float32."""
-        if begin + n > self._angles.shape[1]:
-            positions = np.arange(max(1024, 2 * (begin + n)), dtype=np.float32)
+    def without(self, family: Family, skip: frozenset[Sublayer]) -> OnnxEngine:
+        return _CutEngine(self, family, skip)
+
+    def angles(self, at: np.ndarray) -> np.ndarray:
+        """Cosines and sines of the n positions `at`, (2, n, d / 2) float32."""
+        if (end := int(at.max()) + 1) > self._angles.shape[1]:
+            positions = np.arange(max(1024, 2 * end), dtype=np.float32)
             turned = positions[:, None] * np.asarray(self.graph.frequencies, np.float32)
             both = np.stack([np.cos(turned), np.sin(turned)]) * np.float32(self.graph.scaling)
             self._angles = both.astype(np.float32)
-        return np.ascontiguousarray(self._angles[:, begin : begin + n])
+        return np.ascontiguousarray(self._angles[:, at])
 
     def check_bits(self) -> bool:
         """Whether rows are bit for bit the same alone and in drafts of 2, 5 and 16, and after a cut cache: seven calls
@@ -158,3 +200,26 @@ class OnnxEngine(Engine):
             and np.array_equal(short, whole[:3])
             and np.array_equal(again, whole[:6])
         )
+
+
+class _CutEngine(OnnxEngine):
+    """Another engine's graphs less some sublayers: encoder and file of weights are the other's. Its rows are drafts, so
+    nothing depends on their last bits, and a single row needs no dummy."""
+
+    least = 1
+
+    def __init__(self, whole: OnnxEngine, family: Family, skip: frozenset[Sublayer]) -> None:
+        self.graph, self.columns, self.rows = whole.graph, whole.columns, whole.rows
+        self.encoder, self._start_id, self._folder = whole.encoder, whole._start_id, whole._folder
+        self._angles = whole._angles
+        kept = kept_attentions(skip, whole.graph.layers)
+        options = _options(threads(), folder=str(whole._folder), packed=self._weights <= PACKED_AT_MOST)
+        graph = cut(whole._folder, [family.products[kind].format(layer) for layer, kind in skip], kept)
+        self.decoder = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.pasts = [i for layer in kept for i in (2 * layer, 2 * layer + 1)]
+        given = {x.name for x in self.decoder.get_inputs()}
+        self.crosses = [i for i in whole.crosses if f"cross_{i}" in given]
+
+    @property
+    def _weights(self) -> int:
+        return self.graph.files["weights.bin"][0]

@@ -60,6 +60,11 @@ GLOSSARY: dict[str, tuple[str, str]] = {
         "A drafter without a model: it copies what followed the same last tokens in the article, and is certain of it "
         "(q = 1).",
     ),
+    "self": (
+        "Itself",
+        "The target as its own drafter, with some of its parts left out: cheaper and less sure of itself. It needs no "
+        "further model, and both share what was made of the article.",
+    ),
     "gamma": ("γ, the draft length", "How many tokens the drafter proposes before each call of the target."),
     "temperature": (
         "Temperature, top-p, seed",
@@ -380,9 +385,10 @@ def count_html(words: int, tokens: int, cut: int, last_words: str = "", too_long
         return '<p class="fl-count">No words yet.</p>'
     if too_long:
         return f'<p class="fl-count">{plural(words, "word")}: over the limit of {too_long:,} characters.</p>'
-    total = f"{plural(words, 'word')}, {plural(tokens + cut, 'token')}."
-    start = f'<p class="fl-count" data-example="{escape(example, quote=True)}">'
+    start = f'<p class="fl-count" data-example="{escape(example, quote=True)}"'
     if not cut:
-        return f"{start}{total} The target reads all of it.</p>"
-    up_to = f", up to <em>… {escape(visible(last_words))}</em>" if last_words else ""
-    return f"{start}{total} The target reads the first {tokens:,}{up_to}; {cut:,} are not read.</p>"
+        return f"{start}>{plural(words, 'word')}, {plural(tokens, 'token')}. The target reads all of it.</p>"
+    # The page has two lines for it; whatever does not fit is in the tooltip.
+    up_to = f", up to “… {visible(last_words)}”" if last_words else ""
+    said = f"{plural(words, 'word')}. The target reads the first {tokens:,} of {plural(tokens + cut, 'token')}{up_to}."
+    return f'{start} title="{escape(said, quote=True)}">{escape(said)}</p>'

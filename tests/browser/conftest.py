@@ -47,7 +47,14 @@ def open_page(browser, url):
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.goto(f"{address}?__theme={theme}{query}")
-        page.wait_for_function("document.querySelector('#count p')?.innerText.includes('words')")
+        # The page has settled: the article is counted, the settings of the address are in place, what was recorded is
+        # told where there is something to tell (an element that is hidden has a textContent only).
+        page.wait_for_selector("#count [data-example]", state="attached")
+        page.wait_for_selector("#run:not(:disabled)")
+        page.wait_for_function(
+            "document.querySelector('#more-button').hasAttribute('aria-controls')"
+            " && document.querySelector('#expected').textContent.trim()"
+        )
         return page
 
     yield open_

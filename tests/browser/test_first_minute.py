@@ -38,39 +38,87 @@ def reject(page) -> int:
     return page.locator(f"{TOKENS}.fl-rejected").count()
 
 
-@pytest.mark.parametrize(("width", "height"), SIZES)
-def test_run_and_the_whole_stream_are_in_sight_before_during_and_after_a_run(open_page, width, height):
-    """Without scrolling, with the controls that are chosen before a run; the figures too once there are some."""
-    page = open_page(width, height)
+def sizes(page):
+    """The page at one size after the other, each time laid out anew."""
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate("scrollTo(0, 0)")
+        yield width
+
+
+def test_run_and_the_whole_stream_are_in_sight_before_during_and_after_a_run(open_page):
+    """Without scrolling, on five sizes, with the controls that are chosen before a run; the figures too once there are
+    some."""
+    page = open_page()
     chosen = ["#article textarea", "#run", "#stop", "#drafter", "#gamma", "#more-button"]
-    in_sight(page, *chosen, "#intro", ".fl-transport")
+    for _ in sizes(page):
+        in_sight(page, *chosen, "#intro", ".fl-transport")
     page.click("#run")
     page.wait_for_selector(TOKENS)
-    in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport")
+    page.click("[data-do=play]")  # a paused playback stays in the middle of the run
+    for _ in sizes(page):
+        in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport")
     page.wait_for_selector(".fl-is-done")
     page.wait_for_function("document.querySelector('.fl-player').store.complete")
-    page.keyboard.press("End")
+    page.click("[data-do=end]")
     assert page.locator(TOKENS).count() > 20
-    in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport", ".fl-tiles")
-    box = page.locator(".fl-stream-box")
-    assert box.evaluate("e => e.scrollHeight <= e.clientHeight + 1")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in sizes(page):
+        in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport", ".fl-tiles")
+        assert page.locator(".fl-stream-box").evaluate("e => e.scrollHeight <= e.clientHeight + 1")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_only_target_drafter_and_gamma_are_in_sight_until_more_is_asked_for(open_page):
-    """Seven settings are folded away, counted all the same, and shown over the stream, which stays where it is."""
+    """Seven settings are folded away, counted all the same, and shown over the stream, which stays where it is: until
+    they are folded again, by the button, by Escape or by Run."""
     page = open_page(1366, 650)
     folded = ["#temperature", "#top-p", "#length", "#seed"]
     assert all(page.locator(name).is_hidden() for name in folded)
-    # The line of what was recorded comes after the page.
-    page.wait_for_function("document.querySelector('#expected').innerText.trim()")
     before = page.locator("#status").bounding_box()
     page.click("#more-button")
     in_sight(page, *folded)
     assert page.get_attribute("#more-button", "aria-expanded") == "true"
     assert page.locator("#status").bounding_box() == before
+    page.keyboard.press("Escape")
+    assert page.locator("#seed").is_hidden()
+    page.click("#more-button")
     page.click("#more-button")
     assert page.locator("#seed").is_hidden()
+    page.click("#more-button")
+    page.click("#run")
+    assert page.locator("#seed").is_hidden()
+    assert page.get_attribute("#more-button", "aria-expanded") == "false"
+    assert page.get_attribute("#more-button", "data-changed") is None
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 650), (390, 844)])
+def test_a_link_that_sets_what_is_folded_away_covers_nothing(open_page, width, height):
+    """Temperature and seed are in place and counted on the button, the stream and the player's buttons are free, with
+    and without the view for teachers; the count follows the controls."""
+    page = open_page(width, height, query="&temperature=0.8&seed=3")
+    page.wait_for_selector("#more-button[data-changed='2']")
+    assert page.locator("#temperature").is_hidden()
+    run(page)
+    page.click("[data-do=back]")
+    page.click("[data-do=play]")
+    page.click("#more-button")
+    page.fill("#seed input", "0")
+    page.wait_for_selector("#more-button[data-changed='1']")
+    page = open_page(width, height, query="&view=teacher&temperature=0.8&seed=3")
+    page.wait_for_selector("#more-button[data-changed='2']")
+    run(page)
+    page.click("[data-do=back]")
+
+
+def test_what_arrives_late_moves_nothing(open_page):
+    """The count of the article comes after the page: the stream stands where it stood before."""
+    page = open_page(1366, 650)
+    before = page.locator("#status").bounding_box()
+    page.evaluate("document.querySelector('#count').replaceChildren('No words yet.')")
+    assert page.locator("#status").bounding_box() == before
+    page.evaluate("document.querySelector('#count').innerHTML = '<p class=\"fl-count\">' + 'many words '.repeat(90)")
+    assert page.locator("#status").bounding_box() == before
 
 
 def test_the_article_opens_on_focus_and_pushes_nothing_away(open_page):

@@ -14,6 +14,7 @@ from fastllm.analysis import lab
 from fastllm.analysis.faults import FAULTS
 from fastllm.config import Sampling, Settings
 from fastllm.targets.base import Target
+from fastllm.targets.int8 import quantised
 from fastllm.ui import article as articles
 from fastllm.ui import limits, models, parts, render
 from fastllm.ui.lab import view as lab_view
@@ -32,6 +33,8 @@ BURST = 0.04
 FRAME = 0.4
 # Over a real vocabulary p is computed for texts of at least this probability: each costs target calls.
 LEAST_PROBABILITY = 1e-3
+# Drafts behind which the first place of a text is scored again, to compare p to the last bit.
+TRIES = 20
 
 _FAILED = "The lab failed inside the model. What you typed is still there: try again, or a shorter article."
 
@@ -146,7 +149,8 @@ async def run_tiny_lab(fault, gamma, length, samples, seed, words, p, q, live) -
     """Sample texts over a tiny vocabulary both ways. Yields frames: verdict (HTML), histogram, path of the p-value."""
 
     async def prepare() -> tuple[lab.Chain, lab_view.Names]:
-        return tiny_chain(words, p, q)
+        chain, names = tiny_chain(words, p, q)
+        return (lab.int8_chain(chain) if FAULTS[fault].int8 else chain), names
 
     frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=False)
     async with aclosing(taken(frames, live, _FAILED, in_line=False)) as shown:
@@ -174,7 +178,7 @@ def make_model_lab(targets: Targets) -> Callable[..., AsyncGenerator[Frame, None
             sampling = Sampling(float(temperature), 0, float(top_p), target.preset.no_repeat_ngram_size)
             settings = Settings(1, sampling, 0, MOST_LENGTH, top=0)
             loaded = await to_thread.run_sync(models.get_drafter, target, models.spec_of(str(drafter), int(order or 0)))
-            chain = await to_thread.run_sync(_open, target, checked.text, loaded, settings)
+            chain = await to_thread.run_sync(_open, target, checked.text, loaded, settings, FAULTS[fault].int8)
             return chain, lambda text: "".join("⏹" if t in target.eos_ids else target.piece(t) for t in text)
 
         frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=True)
@@ -185,9 +189,10 @@ def make_model_lab(targets: Targets) -> Callable[..., AsyncGenerator[Frame, None
     return run
 
 
-def _open(target: Target, text: str, drafter, settings: Settings) -> lab.Chain:
+def _open(target: Target, text: str, drafter, settings: Settings, int8: bool) -> lab.Chain:
     with models.MODEL:
-        return lab.model_chain(target.open(text), drafter, settings)
+        judge = quantised(target) if int8 else target
+        return lab.model_chain(judge.open(text), drafter, settings, together=int8)
 
 
 async def _frames(
@@ -221,13 +226,21 @@ async def _frames(
         yield text, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
         await asyncio.sleep(0.02)
     fits = lab.fit(tally.speculative, truth), lab.fit(tally.plain, truth)
+    tried = None
+    if FAULTS[fault].int8:
+        tried = await to_thread.run_sync(_alone, chain, gamma, seed)
     note = ""
     if tally.samples < samples and live.stop:
         note = render.status_html(lab_view.stopped_sentence(tally, samples), "stopped")
     elif tally.samples < samples:
         note = render.notices_html([clock.sentence(f"{tally.samples:,} samples")])
-    outcome = note + lab_view.verdict_html(tally, test, fault, names, fits)
+    outcome = note + lab_view.verdict_html(tally, test, fault, names, fits, tried)
     yield outcome, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
+
+
+def _alone(chain: lab.Chain, gamma: int, seed: int) -> lab.Alone:
+    with models.MODEL:
+        return lab.alone(chain, gamma, TRIES, seed)
 
 
 async def _more(counts: Iterator[lab.Tally]) -> lab.Tally:

@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from fastllm.analysis.faults import FAULTS
-from fastllm.analysis.lab import LEVEL, GTest, Tally, Text, largest_excess
+from fastllm.analysis.lab import LEVEL, Alone, GTest, Tally, Text, largest_excess
 from fastllm.ui.plots import BLUE, GREY, ORANGE, label, say, styled
 from fastllm.visible import visible
 
@@ -160,14 +160,29 @@ def verdict(tally: Tally, test: GTest, fault: str, names: Names) -> tuple[str, s
     return head, why
 
 
+def alone_sentence(alone: Alone) -> str:
+    """What comparing p to the last bit found."""
+    if not alone.unequal:
+        return (
+            f"Bit by bit: p of the first token was the same alone and with each of {alone.tried} drafts behind it. "
+            "Choose a longer draft."
+        )
+    return (
+        f"Bit by bit: with {alone.unequal} of {alone.tried} drafts behind it, p of the first token was not what it is "
+        f"alone, by up to {alone.largest:.2g}. Where the samples are too few for the test above, this finds the fault."
+    )
+
+
 def verdict_html(
     tally: Tally,
     test: GTest,
     fault: str,
     names: Names,
     fits: tuple[GTest, GTest] | None = None,
+    alone: Alone | None = None,
 ) -> str:
-    """The verdict as the page shows it; `fits` are speculative and plain against the target's exact p."""
+    """The verdict as the page shows it; `fits` are speculative and plain against the target's exact p, `alone` says
+    what a target's p makes of a draft behind it."""
     head, why = verdict(tally, test, fault, names)
     glyph, kind = ("✗", "different") if test.differs else ("✓", "identical") if test.df else ("○", "sampled")
     against = ""
@@ -176,6 +191,8 @@ def verdict_html(
             f"<p>Each against the target's own p, computed and not sampled: speculative p-value "
             f"{p_value(fits[0].p_value)}, plain {p_value(fits[1].p_value)}.</p>"
         )
+    if alone:
+        against += f"<p>{escape(alone_sentence(alone))}</p>"
     return (
         f'<div class="fl-verdict fl-{kind}" role="status" aria-live="polite"><p class="fl-verdict-head">'
         f'<i aria-hidden="true">{glyph}</i> {escape(head)}</p><p>{escape(why)}</p>{against}</div>'

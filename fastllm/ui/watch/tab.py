@@ -10,12 +10,13 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context
 
+from fastllm.config import PRESETS
 from fastllm.targets.base import Target
 from fastllm.ui import limits, models, parts, render
 from fastllm.ui.examples import load_examples
 from fastllm.ui.owned import owned, stale_note
 from fastllm.ui.stage import Stage
-from fastllm.ui.watch import charts, handlers, links
+from fastllm.ui.watch import handlers, links
 from fastllm.ui.watch.cards import Cards, cards_html, cards_of
 from fastllm.ui.watch.expected import recorded
 from fastllm.ui.watch.lessons import GAMMA, TITLES, Start, lessons_for, start_of
@@ -28,18 +29,34 @@ CONCURRENT_RUNS = limits.AT_ONCE + limits.LINE + 4
 _TO_PLAYER = "document.querySelector('#player .fl-player')?.dispatchEvent(new Event('{}'));"
 _RUN = f"() => {{ {_TO_PLAYER.format('fl-run')} }}"
 _STOP = f"() => {{ {_TO_PLAYER.format('fl-stop')} }}"
+# The folded settings lie over the stream while they are open: a run closes them, as Escape does.
 _MORE = """() => {
-  const box = document.querySelector('#fastllm');
-  const open = box.classList.toggle('fl-more-open');
-  document.querySelector('#more-button').setAttribute('aria-expanded', open);
-}"""
-# Once the settings of the address are in place: those that are folded away are shown where one is not as usual, and the
-# run is begun if the address asks for one. It asks the controls, because the address is rewritten meanwhile.
-_RESTORED = """(...values) => {
   const button = document.querySelector('#more-button');
-  const open = () => document.querySelector('#fastllm').classList.contains('fl-more-open');
-  button.setAttribute('aria-expanded', open());
-  if (!open() && values.some((value, i) => (value ?? '') !== USUAL[i])) button.click();
+  const show = (open) => {
+    document.querySelector('#fastllm').classList.toggle('fl-more-open', open);
+    button.setAttribute('aria-expanded', open);
+  };
+  const isOpen = () => button.getAttribute('aria-expanded') === 'true';
+  show(false);
+  button.setAttribute('aria-controls', 'more');
+  button.addEventListener('click', () => show(!isOpen()));
+  document.querySelector('#run').addEventListener('click', () => show(false));
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape' || !isOpen()) return;
+    show(false);
+    button.focus();
+  }, true);
+}"""
+# How many of the folded settings are not as the page begins with them stands on their button.
+_COUNT = """(target, ...values) => {
+  const button = document.querySelector('#more-button');
+  const changed = values.filter((value, i) => (value ?? '') !== (USUAL[i][target] ?? USUAL[i])).length;
+  if (changed) button.dataset.changed = changed;
+  else delete button.dataset.changed;
+  button.title = changed ? `${changed} of them ${changed === 1 ? 'is' : 'are'} not as usual` : '';
+}"""
+# Once the settings of the address are in place the run is begun, if the address asks for one.
+_RESTORED = """() => {
   if (new URLSearchParams(location.search).has('autorun')) setTimeout(() => document.querySelector('#run').click());
 }"""
 # The page's address says what was chosen; the article is named only where it is an example of ours.
@@ -133,10 +150,15 @@ def build(stage: Stage) -> Player:
     restored = load(
         handlers.make_restore(targets), None, [target, c.article, *c.linked, notices, c.run], **parts.HIDDEN
     )
-    folded = [c.temperature, c.top_p, c.length, c.seed, *c.methods.values()]
-    usually = [0, 1, targets.first.preset.max_new_tokens, 0, *(menu.usual for menu in MENUS)]
-    restored.then(None, folded, js=_RESTORED.replace("USUAL", json.dumps(usually)), **parts.HIDDEN)
-    c.more.click(None, None, js=_MORE, **parts.HIDDEN)
+    folded: list[Any] = [c.temperature, c.top_p, c.length, c.seed, *c.methods.values()]
+    lengths = {p.name: p.max_new_tokens for p in PRESETS.values()}
+    lengths[targets.name] = targets.first.preset.max_new_tokens
+    usually = [0, 1, lengths, 0, *(menu.usual for menu in MENUS)]
+    differ = _COUNT.replace("USUAL", json.dumps(usually))
+    gr.on([s.change for s in folded], None, [target, *folded], js=differ, **parts.HIDDEN)
+    restored.then(None, [target, *folded], js=differ, **parts.HIDDEN)
+    restored.then(None, None, js=_RESTORED, **parts.HIDDEN)
+    load(None, None, js=_MORE, **parts.HIDDEN)
     latest: dict[str, Any] = {"trigger_mode": "always_last", **parts.HIDDEN}
     count_events = [c.article.change, stage.loaded.change, load]
     gr.on(count_events, handlers.make_count(targets), [c.article, stage.loaded], c.count, **latest)
@@ -297,8 +319,8 @@ def _results(lessons: Collection[str]) -> tuple[list[Any], dict[str, gr.Button],
                         compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
                 with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
                     parts.html(render.title_html("positions"))
-                    chart = parts.plot(charts.acceptance_figure([], GAMMA), "chart")
+                    chart = parts.plot(None, "chart")
             with gr.Column(elem_classes="fl-panel fl-chart-panel"):
                 parts.html(render.title_html("timeline"))
-                timeline = parts.plot(charts.timeline_figure(()), "timeline")
+                timeline = parts.plot(None, "timeline")
     return [notices, status, player, text, compare, chart, timeline], buttons, lesson
