@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import gradio as gr
 
 from fastllm.targets.base import Target
@@ -25,7 +28,7 @@ def _study(on: stage.Stage) -> None:
 
 # Each tab's name and the function that puts its components into it and returns what other tabs need of it. A further
 # tab is one more line.
-TABS = (
+TABS: tuple[tuple[str, Callable[[stage.Stage], Any]], ...] = (
     ("Watch", watch.build),
     ("League", league_tab.build),
     ("Lab", lab_tab.build),
@@ -63,7 +66,7 @@ def build(target: Target) -> gr.Blocks:
                 teacher = gr.Button("Teacher view", size="sm", elem_classes="fl-view", min_width=90, scale=0)
                 dark = gr.Button("Light / dark", size="sm", elem_classes="fl-dark", min_width=90, scale=0)
             stage.wire(on, page)
-            built = {}
+            built: dict[str, Any] = {}
             with gr.Tabs(elem_classes="fl-tabs") as tabs:
                 for name, build_tab in TABS:
                     with gr.Tab(name, id=name):
