@@ -13,7 +13,7 @@ FILES = sorted([ROOT / "app.py", *(ROOT / "fastllm").rglob("*.py"), *(ROOT / "tr
 # Modules of fastllm in layers: a module may import its own layer and those below.
 LAYERS = [
     {"cache", "config", "console", "trace", "source", "checkpoints", "loading", "places", "sheet", "visible"},
-    {"sampling", "verify", "rules", "rules.*", "lengths", "drafters.errors"},
+    {"sampling", "trees", "verify", "rules", "rules.*", "lengths", "drafters.errors"},
     {"targets", "targets.*", "targets.graphs.*"},
     {"drafters.base"},
     {"drafters.*"},

@@ -50,6 +50,14 @@ class Decoder(ABC):
         """
 
     @abstractmethod
+    def score_tree(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        """Logits after `text` and after `text` with the path to each node of a tree (fastllm/trees.py).
+
+        Returns:
+            shape (k + 1, columns), float32, on the CPU; row i + 1 follows node i.
+        """
+
+    @abstractmethod
     def read(self) -> Any:
         """What reading the prompt left, for :meth:`Engine.open` of an engine over the same weights."""
 
@@ -221,14 +229,21 @@ class TargetSession:
         self.seconds_encode = time.perf_counter() - started
         self.source = Source(prompt.article, prompt.ids, self._decoder.read)
 
-    def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
+    def score(
+        self, prefix: Sequence[int], draft: Sequence[int] = (), parents: Sequence[int] | None = None
+    ) -> torch.Tensor:
         """Logits of the k + 1 positions after `prefix`, `prefix + draft[:1]`, ..., `prefix + draft`.
 
         One forward pass over whatever of this the cache does not hold yet.
 
+        Args:
+            parents: of a draft that is a tree (fastllm/trees.py); then row i + 1 follows node i.
+
         Returns:
             shape (k + 1, vocab_size), float32, on the CPU.
         """
+        if parents:
+            return self._decoder.score_tree(prefix, draft, parents)
         return self._decoder.score([*prefix, *draft], len(draft) + 1)
 
     def close(self) -> None:

@@ -30,9 +30,6 @@ def cut(folder: Path, products: Iterable[str], kept: Iterable[int]) -> bytes:
         for i, name in enumerate(node.input):
             while name in instead:
                 name = instead[name]
-            # The text's length so far is read from the first layer's keys: those of any other tell the same.
-            if node.op_type == "Shape" and name == "past_0":
-                name = f"past_{2 * layers[0]}"
             node.input[i] = name
     last = next(n for n in graph.node if "new" in n.output)
     columns = [name for i, name in enumerate(last.input) if i // 2 in layers]

@@ -25,6 +25,7 @@ from fastllm.cache import cache_folder
 from fastllm.checkpoints import file_sha256
 from fastllm.targets.graphs import GRAPHS, VERSION
 from fastllm.targets.pretrained import Checkpoint
+from fastllm.trees import distances
 
 INFO = "graph.json"
 
@@ -142,6 +143,7 @@ def _decoder_example(graph: Any) -> tuple[dict, list[str]]:
     given: dict[str, tuple] = {
         "ids": (torch.zeros(3, dtype=torch.long), {0: "n"}),
         "rows": (torch.tensor([1, 2]), {0: "w"}),
+        "distance": (torch.from_numpy(distances(4, 3)), {0: "n", 1: "T"}),
     }
     if graph.angles:
         given["angles"] = (torch.zeros(2, 3, graph.angles), {1: "n"})

@@ -22,6 +22,7 @@ from fastllm.targets.graph_cut import cut
 from fastllm.targets.graph_files import Graph, read
 from fastllm.targets.sublayers import Family, Sublayer, kept_attentions
 from fastllm.targets.torch_engine import FollowingDecoder
+from fastllm.trees import distances
 
 LEAST, MOST = 2, 32
 # ONNX Runtime packs matrices for its products, which is a private copy of them. A graph with sublayers left out gets
@@ -94,8 +95,15 @@ class OnnxDecoder(FollowingDecoder):
         whole = found[0] if len(found) == 1 else np.concatenate(found)
         return torch.from_numpy(whole[-wanted:])
 
-    def _call(self, tokens: Sequence[int], wanted: int) -> np.ndarray:
-        """Run `tokens` after what is cached; logits of the last `wanted`."""
+    def _run_tree(self, tokens: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        if len(tokens) + len(nodes) > MOST:
+            self._run(tokens[:-1], 1)
+            tokens = tokens[-1:]
+        return torch.from_numpy(self._call([*tokens, *nodes], len(nodes) + 1, parents))
+
+    def _call(self, tokens: Sequence[int], wanted: int, parents: Sequence[int] = ()) -> np.ndarray:
+        """Run `tokens` after what is cached; logits of the last `wanted`. Of the tokens the last len(parents) are nodes
+        of a tree."""
         engine, n = self._engine, len(tokens)
         ids = np.zeros(max(n, engine.least), np.int64)
         ids[:n] = tokens
@@ -103,8 +111,9 @@ class OnnxDecoder(FollowingDecoder):
         filled = self._filled
         feeds = dict(self._feeds)
         feeds["ids"], feeds["rows"] = ids, rows
+        feeds["distance"] = far = distances(filled, len(ids) - len(parents), parents)
         if engine.graph.angles:
-            feeds["angles"] = engine.angles(filled, len(ids))
+            feeds["angles"] = engine.angles(far[:, 0])
         for i, past in zip(engine.pasts, self._past, strict=True):
             feeds[f"past_{i}"] = past[:filled]
         logits, new = engine.decoder.run(None, feeds)
@@ -165,14 +174,14 @@ class OnnxEngine(Engine):
     def without(self, family: Family, skip: frozenset[Sublayer]) -> OnnxEngine:
         return _CutEngine(self, family, skip)
 
-    def angles(self, begin: int, n: int) -> np.ndarray:
-        """Cosines and sines of the positions `begin` .. `begin + n - 1`, (2, n, d / 2) float32."""
-        if begin + n > self._angles.shape[1]:
-            positions = np.arange(max(1024, 2 * (begin + n)), dtype=np.float32)
+    def angles(self, at: np.ndarray) -> np.ndarray:
+        """Cosines and sines of the n positions `at`, (2, n, d / 2) float32."""
+        if (end := int(at.max()) + 1) > self._angles.shape[1]:
+            positions = np.arange(max(1024, 2 * end), dtype=np.float32)
             turned = positions[:, None] * np.asarray(self.graph.frequencies, np.float32)
             both = np.stack([np.cos(turned), np.sin(turned)]) * np.float32(self.graph.scaling)
             self._angles = both.astype(np.float32)
-        return np.ascontiguousarray(self._angles[:, begin : begin + n])
+        return np.ascontiguousarray(self._angles[:, at])
 
     def check_bits(self) -> bool:
         """Whether rows are bit for bit the same alone and in drafts of 2, 5 and 16, and after a cut cache: seven calls

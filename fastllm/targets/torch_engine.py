@@ -15,6 +15,8 @@ from fastllm.sampling import common_prefix
 from fastllm.targets.base import Decoder, Engine
 from fastllm.targets.sublayers import Family, Sublayer, kept_attentions
 from fastllm.targets.torch_parts import without
+from fastllm.targets.torch_trees import agrees, known, tree_inputs
+from fastllm.trees import path, trunk
 
 # A layer's keys and values, each (1, heads, tokens, d).
 KeysValues = Sequence[tuple[torch.Tensor, torch.Tensor]]
@@ -35,7 +37,50 @@ class FollowingDecoder(Decoder):
     def __init__(self, before: Sequence[int]) -> None:
         """`before`: tokens that stand before every text and are still to be run."""
         self._before = list(before)
+        self._model: Any = None
         self._held: list[int] = []  # tokens whose keys and values are in the cache
+
+    @torch.inference_mode()
+    def score_tree(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        if trunk(parents) == len(parents):
+            return self.score([*text, *nodes], len(nodes) + 1)
+        if (trees := self._trees()) is False:
+            return self._by_paths(text, nodes, parents)
+        once = self._in_one_call(text, nodes, parents)
+        if trees is None and not agrees(self._model, once, other := self._by_paths(text, nodes, parents)):
+            return other
+        return once
+
+    def _by_paths(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        """:meth:`score_tree` in as many calls as the tree has leaves."""
+        rows: dict[int, torch.Tensor] = {}
+        for leaf in sorted(set(range(len(nodes))) - set(parents)):
+            line = path(parents, leaf)
+            found = self.score([*text, *(nodes[i] for i in line)], len(line) + 1)
+            rows |= dict(zip((-1, *line), found, strict=True))
+        return torch.stack([rows[i] for i in range(-1, len(nodes))])
+
+    def _in_one_call(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        tokens = [*self._before, *text]
+        keep = min(common_prefix(self._held, tokens), len(tokens) - 1)
+        if keep < len(self._held):
+            self._cut(keep)
+        self._held = tokens[:keep]
+        logits = self._run_tree(tokens[keep:], nodes, parents)
+        # What follows the trunk is no text: only a trunk can be the beginning of the next one.
+        self._held, first = [*tokens, *nodes], len(tokens) + trunk(parents)
+        self._cut(first)
+        self._held = self._held[:first]
+        return logits
+
+    def _trees(self) -> bool | None:
+        """Whether :meth:`_run_tree` can be trusted; None: nobody has tried."""
+        return True
+
+    @abstractmethod
+    def _run_tree(self, tokens: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        """Run the model over `tokens` and the nodes of a tree behind them, and keep them all: logits of the last token
+        and of the nodes."""
 
     @abstractmethod
     def _cut(self, keep: int) -> None:
@@ -89,6 +134,19 @@ class TorchSeq2SeqDecoder(FollowingDecoder):
         # .cpu() waits for the device, so the caller's clock needs no synchronisation of its own.
         return out.logits[0, -wanted:].float().cpu()
 
+    def _trees(self) -> bool | None:
+        return known(self._model)
+
+    def _run_tree(self, tokens: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        out = self._model(
+            encoder_outputs=self._encoded,
+            decoder_input_ids=torch.tensor([[*tokens, *nodes]], device=self._device),
+            use_cache=True,
+            **tree_inputs(self._model, len(self._held), len(tokens), parents),
+            **{self._name: self._cache},
+        )
+        return out.logits[0, -len(nodes) - 1 :].float().cpu()
+
     def read(self) -> torch.Tensor | None:
         return self._encoded.last_hidden_state if self._encoded else None
 
@@ -113,10 +171,17 @@ class TorchCausalDecoder(FollowingDecoder):
             self._call(prompt_ids[:-1], 1)
             _synchronize(self._device)
 
-    def _call(self, tokens: Sequence[int], wanted: int) -> torch.Tensor:
+    def _call(self, tokens: Sequence[int], wanted: int, **more: torch.Tensor) -> torch.Tensor:
         ids = torch.tensor([tokens], device=self._device)
-        out = self._model(input_ids=ids, use_cache=True, logits_to_keep=wanted, **{self._name: self._cache})
+        out = self._model(input_ids=ids, use_cache=True, logits_to_keep=wanted, **more, **{self._name: self._cache})
         return out.logits[0, -wanted:]
+
+    def _trees(self) -> bool | None:
+        return known(self._model)
+
+    def _run_tree(self, tokens: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        more = tree_inputs(self._model, self._cache.get_seq_length(), len(tokens), parents)
+        return self._call([*tokens, *nodes], len(nodes) + 1, **more).float().cpu()
 
     def _cut(self, keep: int) -> None:
         self._cache.crop(keep - len(self._held))

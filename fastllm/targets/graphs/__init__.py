@@ -4,7 +4,8 @@ A graph class is made of a transformers model and gives modules whose forward ta
 
 - ``encoder``, None for a decoder-only model: ``ids (S,)`` -> for each layer of the decoder the cross-attention's keys
   (heads, d, S) and values (heads, S, d);
-- ``decoder``: ``ids (n,)``, ``rows (w,)`` (which of the n are wanted), ``angles (2, n, d / 2)`` where positions are
+- ``decoder``: ``ids (n,)``, ``rows (w,)`` (which of the n are wanted), ``distance (n, P + n)`` (how far back each token
+  lies, negative where it is not to be looked at: fastllm/trees.py), ``angles (2, n, d / 2)`` where positions are
   rotations, for each layer past keys and values (P, width), then the encoder's outputs -> logits (w, columns) and new
   keys and values (n, 2 · layers · width).
 
@@ -27,4 +28,4 @@ GRAPHS: dict[str, Any] = {
     "mistral": LlamaGraph,
 }
 # Raised by one whenever what is exported changes.
-VERSION = 4
+VERSION = 5

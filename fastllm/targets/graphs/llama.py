@@ -65,11 +65,10 @@ class LlamaDecoder(nn.Module):
         self.head = Product(model.get_output_embeddings().weight)
 
     def forward(
-        self, ids: torch.Tensor, rows: torch.Tensor, angles: torch.Tensor, *past: torch.Tensor
+        self, ids: torch.Tensor, rows: torch.Tensor, distance: torch.Tensor, angles: torch.Tensor, *past: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         cos, sin = angles[0][:, None], angles[1][:, None]
-        at = past[0].shape[0] + torch.arange(ids.shape[0])
-        hidden = (torch.arange(past[0].shape[0] + ids.shape[0])[None] > at[:, None]).float() * HIDDEN
+        hidden = (distance < 0).float() * HIDDEN
         x, new = self.embed[ids], []
         for i, layer in enumerate(self.layers):
             x, k, v = layer(x, cos, sin, hidden, past[2 * i], past[2 * i + 1])

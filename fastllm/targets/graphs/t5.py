@@ -105,11 +105,11 @@ class T5Decoder(_Stack):
         scale = model.config.d_model**-0.5 if getattr(model.config, "scale_decoder_outputs", is_tied(model)) else 1.0
         self.head = Product(model.get_output_embeddings().weight * scale)
 
-    def forward(self, ids: torch.Tensor, rows: torch.Tensor, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        self, ids: torch.Tensor, rows: torch.Tensor, distance: torch.Tensor, *given: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         layers = len(self.own)
         past, cross = given[: 2 * layers], given[2 * layers :]
-        at = past[0].shape[0] + torch.arange(ids.shape[0])
-        distance = at[:, None] - torch.arange(past[0].shape[0] + ids.shape[0])[None]
         bias = self.bias[distance.clamp(0, self.far)].permute(2, 0, 1) + (distance < 0).float() * HIDDEN
         x, new = self.embed[ids], []
         blocks: Any = zip(self.own, self.cross, self.feed, strict=True)

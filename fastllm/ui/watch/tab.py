@@ -16,7 +16,7 @@ from fastllm.ui import limits, models, parts, render
 from fastllm.ui.examples import load_examples
 from fastllm.ui.owned import owned, stale_note
 from fastllm.ui.stage import Stage
-from fastllm.ui.watch import charts, handlers, links
+from fastllm.ui.watch import handlers, links
 from fastllm.ui.watch.cards import Cards, cards_html, cards_of
 from fastllm.ui.watch.expected import recorded
 from fastllm.ui.watch.lessons import GAMMA, TITLES, Start, lessons_for, start_of
@@ -318,8 +318,8 @@ def _results(lessons: Collection[str]) -> tuple[list[Any], dict[str, gr.Button],
                         compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
                 with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
                     parts.html(render.title_html("positions"))
-                    chart = parts.plot(charts.acceptance_figure([], GAMMA), "chart")
+                    chart = parts.plot(None, "chart")
             with gr.Column(elem_classes="fl-panel fl-chart-panel"):
                 parts.html(render.title_html("timeline"))
-                timeline = parts.plot(charts.timeline_figure(()), "timeline")
+                timeline = parts.plot(None, "timeline")
     return [notices, status, player, text, compare, chart, timeline], buttons, lesson
