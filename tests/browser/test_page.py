@@ -216,8 +216,17 @@ def test_a_run_is_saved_opened_again_and_says_that_it_is_recorded(open_page, tmp
     page.locator(f"{TOKENS}.fl-rejected").first.click()
     assert page.locator(".fl-inspector .fl-bar-cell").count() > 5
     with page.expect_download() as exported:
+        page.click(".fl-rejections summary")
+        page.fill("[data-field=rank]", ">=1")
         page.click(".fl-export-rejections")
-    assert exported.value.path().read_text(encoding="utf-8").startswith(",".join(rejections.CSV_COLUMNS))
+    written = exported.value.path().read_text(encoding="utf-8")
+    assert written.startswith(",".join(rejections.CSV_COLUMNS))
+    assert len(written.splitlines()) == 1 + page.locator(".fl-rejections tbody tr").count()
+    page.click(".fl-ask-what")
+    page.wait_for_selector("#whatif-answer .fl-whatif")
+    asked = page.inner_text("#whatif-answer")
+    assert "in the run" in asked
+    assert "step 1" in asked
 
 
 def test_a_packaged_recording_plays(open_page):
