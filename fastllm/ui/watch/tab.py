@@ -19,7 +19,7 @@ from fastllm.ui.stage import Stage
 from fastllm.ui.watch import handlers, links
 from fastllm.ui.watch.cards import Cards, cards_html, cards_of
 from fastllm.ui.watch.expected import recorded
-from fastllm.ui.watch.lessons import GAMMA, TITLES, Start, lessons_for, start_of
+from fastllm.ui.watch.lessons import TITLES, Start, lessons_for, start_of
 from fastllm.ui.watch.methods import MENUS, about_html, explains
 from fastllm.ui.watch.player import Player
 
