@@ -216,8 +216,17 @@ def test_a_run_is_saved_opened_again_and_says_that_it_is_recorded(open_page, tmp
     page.locator(f"{TOKENS}.fl-rejected").first.click()
     assert page.locator(".fl-inspector .fl-bar-cell").count() > 5
     with page.expect_download() as exported:
+        page.click(".fl-rejections summary")
+        page.fill("[data-field=rank]", ">=1")
         page.click(".fl-export-rejections")
-    assert exported.value.path().read_text(encoding="utf-8").startswith(",".join(rejections.CSV_COLUMNS))
+    written = exported.value.path().read_text(encoding="utf-8")
+    assert written.startswith(",".join(rejections.CSV_COLUMNS))
+    assert len(written.splitlines()) == 1 + page.locator(".fl-rejections tbody tr").count()
+    page.click(".fl-ask-what")
+    page.wait_for_selector("#whatif-answer .fl-whatif")
+    asked = page.inner_text("#whatif-answer")
+    assert "in the run" in asked
+    assert "step 1" in asked
 
 
 def test_a_packaged_recording_plays(open_page):
@@ -354,7 +363,7 @@ def test_every_text_has_enough_contrast_in_light_and_dark(open_page):
     page.click(".fl-rejections summary")
     for theme in ("light", "dark"):
         if theme == "dark":
-            page.click(".fl-dark")
+            page.dispatch_event(".fl-dark", "click")  # the inspector lies over it
             page.wait_for_function(f"before => {colour} !== before", arg=light)
             page.wait_for_function(SETTLED)
         found = page.evaluate(CONTRAST, TEXTS)
@@ -368,7 +377,7 @@ def test_every_text_has_enough_contrast_in_light_and_dark(open_page):
             " e.style.color = `var(${n})`; return getComputedStyle(e).color; })"
         )
         assert set(fills) <= set(palette), theme
-    page.click(".fl-dark")
+    page.dispatch_event(".fl-dark", "click")
     page.wait_for_function(f"before => {colour} === before", arg=light)
 
 

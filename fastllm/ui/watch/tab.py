@@ -116,8 +116,8 @@ class Controls:
         return [*shown, *self.methods.values()]
 
 
-def build(stage: Stage) -> None:
-    """The tab's components, inside whatever block is open."""
+def build(stage: Stage) -> Player:
+    """The tab's components, inside whatever block is open. Returns the player, whose events other tabs follow."""
     live, targets, target = gr.State(handlers.Live()), stage.targets, stage.menu
     usual = gr.State(targets.first.preset.max_new_tokens)
     keys = [c.key for c in models.menu(targets.first)]
@@ -191,6 +191,7 @@ def build(stage: Stage) -> None:
         taken = [c.article, c.drafter, c.n, c.gamma, c.temperature, c.top_p, c.seed, *c.methods.values(), lesson]
         set_up = button.click(handlers.make_lesson(targets, key), stage.loaded, taken, **parts.HIDDEN)
         set_up.then(None, None, js="() => document.querySelector('#run').click()", **parts.HIDDEN)
+    return player
 
 
 def _controls(target: Target, start: Start) -> Controls:
