@@ -101,6 +101,7 @@ drafters: $(VENV)/.installed lmplz ## train every drafter again, taught by the t
 		--state $(STATE)/drafters/$(family)-baseline --out checkpoints/mini/$(family)-baseline && \
 	$(DRAFTER) --family $(family) $(DISTILLED_$(family)) --init checkpoints/mini/$(family)-baseline \
 		--state $(STATE)/drafters/$(family)-distilled --out checkpoints/mini/$(family)-distilled &&) true
+	$(TRAIN) skip --target mini --data $(DATA)/validation.parquet --out checkpoints/mini/self
 	$(MAKE) manifest
 
 .PHONY: alphas

@@ -11,7 +11,7 @@ from html import escape
 
 from fastllm import places, sheet
 from fastllm.analysis.metrics import summarise
-from fastllm.analysis.rejections import rejections
+from fastllm.analysis.rejections import chance_of, rejections
 from fastllm.analysis.timing import Timing, compare_runs
 from fastllm.rules import lossless
 from fastllm.trace import DraftToken, Emitted, Step, Trace
@@ -220,7 +220,7 @@ th {{ color: var(--muted); font-weight: 600; }}
 
 
 CSV_COLUMNS = (
-    *places.COLUMNS, "id", "token", "status", "p", "q", "u", "beta", "replacement", "replacement_p",
+    *places.COLUMNS, "id", "token", "status", "p", "q", "u", "chance", "beta", "rule", "replacement", "replacement_p",
 )  # fmt: skip
 
 
@@ -228,13 +228,13 @@ def to_csv(trace: Trace) -> str:
     """One row for each draft token, the ignored ones too; safe to open in a spreadsheet (fastllm/sheet.py).
 
     Places are counted from 1, as the columns say. ``replacement`` is what the target put in a rejected token's place.
-    Empty cells: nothing drawn, or not tested.
+    ``chance`` is what each tested token was kept with under ``rule``. Empty cells: nothing drawn, or not tested.
     """
     rows = []
     for step in trace.steps:
         for offset, t in enumerate(step.draft):
             new = step.emitted if t.status == "rejected" else None
             place = places.counted(step.index, offset, step.position + offset)
-            judged = (t.id, t.text, t.status, t.p, t.q, t.u, t.beta)
+            judged = (t.id, t.text, t.status, t.p, t.q, t.u, chance_of(t, trace.rule), t.beta, trace.rule)
             rows.append(place + judged + ((new.text, new.p) if new else (None, None)))
     return sheet.to_csv(CSV_COLUMNS, rows)

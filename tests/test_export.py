@@ -136,10 +136,10 @@ def test_the_csv_has_a_row_for_each_draft_token():
     """Accepted, rejected with its replacement, ignored with empty cells; numbers read back."""
     rows = list(csv.DictReader(io.StringIO(to_csv(trace_of(([" a", "~ b", ".~ c"], " d"), ([], "</s>"))))))
     assert [tuple(r) for r in rows] == [CSV_COLUMNS] * 3
-    assert [(r["token"], r["status"], r["replacement"], r["u"]) for r in rows] == [
-        (" a", "accepted", "", "0.5"),
-        (" b", "rejected", " d", "0.5"),
-        (" c", "ignored", "", ""),
+    assert [(r["token"], r["status"], r["replacement"], r["u"], r["chance"], r["rule"]) for r in rows] == [
+        (" a", "accepted", "", "0.5", "1.0", "token"),
+        (" b", "rejected", " d", "0.5", "0.2", "token"),
+        (" c", "ignored", "", "", "", "token"),
     ]
     assert float(rows[1]["p"]) == 0.1
     assert [tuple(int(r[c]) for c in COLUMNS) for r in rows] == [(1, 1, 1), (1, 2, 2), (1, 3, 3)]

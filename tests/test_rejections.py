@@ -8,15 +8,24 @@ import io
 
 import pytest
 
-from fastllm.analysis.rejections import CSV_COLUMNS, KINDS, Rejection, kinds, rejections, to_csv
+from fastllm.analysis.rejections import CSV_COLUMNS, KINDS, Rejection, chance_of, kinds, picked, rejections, to_csv
 from fastllm.places import COLUMNS
 from tests.traces import block_trace, trace_of
+
+WORDS = " The ferry was late"
+
+
+def refused(step: int, offset: int, position: int, token: str, **changes) -> Rejection:
+    """A rejection as tests.traces makes them: p 0.1, q 0.5, u 0.5, beta 0.7, no ranks."""
+    values = {"u": 0.5, "p": 0.1, "q": 0.5, "chance": 0.2, "beta": 0.7, "rank": None, "drafter_rank": None}
+    values |= {"replacement": "", "kind": "other", "context": "", "rule": "token"}
+    return Rejection(step, offset, position, token, **values | changes)
 
 
 def test_a_rejection_says_where_it_stood_and_what_replaced_it():
     """Step, place in the draft, place in the summary, both texts, the draft token's p and q."""
     trace = trace_of(([" The", " ferry"], " was"), ([" late", "~ on", ".~ Monday"], " again"), (["."], "</s>"))
-    assert rejections(trace) == (Rejection(1, 1, 4, " on", 0.1, 0.5, " again", "function word"),)
+    assert rejections(trace) == (refused(1, 1, 4, " on", replacement=" again", kind="function word", context=WORDS),)
 
 
 def test_accepted_ignored_and_plain_tokens_are_no_rejections():
@@ -119,16 +128,17 @@ def test_the_csv_reads_back_as_the_table():
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
 def test_no_cell_begins_a_formula(start):
     """OWASP's list: such a text gets an apostrophe before it; numbers stay numbers."""
-    row = Rejection(0, 0, 0, f"{start}cmd|' /C calc'!A0", 0.5, 0.5, f"{start}1", "other")
+    row = refused(0, 0, 0, f"{start}cmd|' /C calc'!A0", p=0.5, replacement=f"{start}1", context=f"{start}2")
     cells = next(csv.DictReader(io.StringIO(to_csv([row]), newline="")))
     assert cells["token"] == f"'{start}cmd|' /C calc'!A0"
     assert cells["replacement"] == f"'{start}1"
+    assert cells["context"] == f"'{start}2"
     assert cells["p"] == "0.5"
 
 
 def test_a_text_that_no_file_can_hold_is_written_all_the_same():
     """Lone surrogates and null characters do not break the download."""
-    row = Rejection(0, 0, 0, "\ud800a\x00b", 0.5, 0.5, "c", "other")
+    row = refused(0, 0, 0, "\ud800a\x00b", replacement="c")
     assert "?ab" in to_csv([row]).encode("utf-8").decode()
 
 
@@ -140,4 +150,24 @@ def test_under_block_verification_one_token_a_step_is_refused():
         (2, 0, 6, " g", 0.1, 0.8, "</s>"),
     ]
     assert found[1].kind == "end of text"
+    assert [(r.rule, r.chance, r.beta, r.context) for r in found] == [
+        ("block", 0.3, 0.4, " a b"), ("block", 0.1, 0.3, " a b x e f y"),
+    ]  # fmt: skip
     assert len(to_csv(found).splitlines()) == 3
+
+
+def test_the_chance_is_the_recorded_one_or_that_of_the_token_rule():
+    """Traces before version 4 hold none: min(1, p / q) under the token rule, nothing under a rule that is not known."""
+    (plain,) = rejections(trace_of(([" a", "~ b"], " c")))
+    assert (plain.chance, plain.rule) == (pytest.approx(0.2), "token")
+    assert rejections(trace_of(([" a", "~ b"], " c"), rule="other"))[0].chance is None
+    token = trace_of(([" a", "~ b", ".~ d"], " c")).steps[0].draft
+    assert chance_of(token[0], "token") == 1
+    assert chance_of(token[2], "token") is None
+    assert chance_of(dataclasses.replace(token[1], chance=0.0), "bild") == 0
+
+
+def test_what_is_picked_comes_in_the_order_asked_for():
+    """Places that are no rejection of the run are left out."""
+    trace = trace_of(([" a", "~ b"], " c"), (["~ d"], " e"))
+    assert [r.token for r in picked(trace, [(1, 0), (0, 0), (7, 7), (0, 1)])] == [" d", " b"]

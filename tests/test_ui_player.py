@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import re
+import zlib
+from base64 import b64decode
+from dataclasses import fields
 
-from fastllm.trace import to_json
-from fastllm.ui.watch import player
-from fastllm.ui.watch.player import EXPORTS, FOLDER, SCRIPTS, export_run, script
+from fastllm.trace import Step, Trace, to_json
+from fastllm.ui.watch import messages, player
+from fastllm.ui.watch.player import EXPORTS, FOLDER, SCRIPTS, export_rows, export_run, script
 from tests.test_trace import example
+from tests.traces import trace_of
+
+FIELDS = json.loads((FOLDER / "fields.json").read_text(encoding="utf-8"))
 
 
 def test_every_file_of_the_folder_is_used():
@@ -38,14 +45,45 @@ def exported(key, text) -> dict:
 
 
 def test_an_export_is_made_of_a_trace_that_was_checked():
-    """Page, tokens and rejections; a forged trace and an unknown form are refused in a sentence."""
+    """Page and tokens; a forged trace and an unknown form are refused in a sentence."""
     assert exported("page", to_json(example()))["text"].lower().startswith("<!doctype html>")
     assert "\r\n" in exported("tokens", to_json(example()))["text"]
-    answer = exported("rejections", to_json(example()))
-    rows = list(csv.DictReader(io.StringIO(answer["text"])))
-    assert [row["step_from_1"] for row in rows] == ["1"]
-    assert exported("rejections", '{"version": 2}')["error"].startswith("trace.")
+    assert exported("tokens", '{"version": 2}')["error"].startswith("trace.")
     assert "no such form" in exported("page<b>", to_json(example()))["error"]
-    assert "no such form" in exported("rejections", None)["error"]
+    assert "no such form" in exported("tokens", None)["error"]
     assert "no such form" in asyncio.run(export_run(["page"]))["error"]
     assert len({e.key for e in EXPORTS}) == len(EXPORTS)
+
+
+def test_the_csv_of_rejections_holds_the_rows_that_were_asked_for_in_their_order():
+    """Filtered and sorted in the browser, written here; what is no row of the run is left out, no trace is told."""
+
+    def saved(text, rows) -> dict:
+        return asyncio.run(export_rows({"text": text, "rows": rows}))
+
+    text = to_json(trace_of(([" a", "~ b"], " c"), (["~ d"], " e"), (["~ f"], " g")))
+    answer = saved(text, [[2, 0], [0, 1], [0, 0], [9, 9], "x", [1], [None, 0]])
+    rows = list(csv.DictReader(io.StringIO(answer["text"])))
+    assert [(row["step_from_1"], row["token"], row["chance"], row["rule"]) for row in rows] == [
+        ("3", " f", "0.2", "token"),
+        ("1", " b", "0.2", "token"),
+    ]
+    assert len(saved(text, [])["text"].splitlines()) == 1
+    assert saved("{}", [])["error"].startswith("This trace has version")
+    assert "no such table" in saved(None, [])["error"]
+    assert "no such table" in asyncio.run(export_rows([]))["error"]
+
+
+def test_python_sends_the_fields_that_are_written_down():
+    """assets/player/fields.json: no message has another field, and each is in some message."""
+    trace = trace_of(([" a", "~ b"], " c"), ([], "</s>"))
+    sender = messages.Sender(trace.eos_ids)
+    sent = [json.loads(sender.first(messages.head_of(trace))), json.loads(sender.news())]
+    last = json.loads(messages.replay(trace.compared_with(trace_of(([], " a"), mode="autoregressive"))))
+    whole = json.loads(zlib.decompress(b64decode(last["packed"])))
+    assert set().union(*sent, last, whole) == set(FIELDS["message"])
+    assert set(whole["head"]) - {f.name for f in fields(Trace)} == set(FIELDS["head"])
+    assert whole["steps"]
+    assert all(set(step) - {f.name for f in fields(Step)} == set(FIELDS["step"]) for step in whole["steps"])
+    assert whole["rejections"]
+    assert all(list(row) == FIELDS["rejection"] for row in whole["rejections"])

@@ -68,6 +68,7 @@ def test_the_walkthrough_names_a_token_that_lenience_turns():
         (json.dumps({"version": 2}), "is missing"),
         (" " * 8_000_001, "too large"),
         (to_json(trace_of(([], " a"), ([], "</s>"))), "no tested draft token"),
+        (to_json(trace_of(([" a", "~ b"], " c"), rule="bild")), "judged by the rule &#x27;bild&#x27;"),
     ],
 )
 def test_a_forged_upload_gets_one_sentence_and_is_deleted(tmp_path, text, words):
@@ -88,6 +89,18 @@ def test_a_hostile_trace_stays_text_and_loses_its_article(tmp_path):
     assert "<script" not in html
     assert "\u202e" not in html + str(place.choices)
     assert "secret" not in to_json(kept)
+
+
+def test_the_inspector_opens_its_own_run_and_token():
+    """From the browser's own trace; a place that is none of it, or no trace at all, is not an error of ours."""
+    text = to_json(trace_of(([" a", "~ b"], " c"), (["~ d"], " e"), article="secret"))
+    trace, place, temperature, top_p, lenience, html = whatif_tab.open_asked({"text": text, "step": 1, "offset": 0})
+    assert (place.value, temperature, top_p, lenience) == ("1:0", 1, 1, 1)
+    assert "<b>&#x27;d&#x27;</b> rejected" in html
+    assert "secret" not in to_json(trace)
+    assert whatif_tab.open_asked({"text": text, "step": "<b>", "offset": None})[1].value == "0:1"
+    for forged in (None, [], {"text": 1}, {"text": "{"}):
+        assert 'role="alert"' in whatif_tab.open_asked(forged)[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,28 +1,11 @@
 // One token under the glass: the two distributions, the draw, the residual, the article.
 
-/** Rank of token `id` among `candidates`, which are in the order of raw probability, in words. */
-function rankOf(id, candidates) {
+/** Rank of a token in words: `rank` as recorded, or where an older trace does not say it, its place in `candidates`. */
+function rankOf(rank, id, candidates) {
+  if (rank) return String(rank);
   if (!candidates.length) return "not recorded";
   const at = candidates.findIndex((c) => c.id === id);
   return at < 0 ? `below the ${candidates.length} recorded` : `${at + 1}`;
-}
-
-/**
- * What a rejected token `t` was replaced from, norm(max(0, p - q)), for the recorded candidates and the replacement.
- * The sum of max(0, p - q) over the vocabulary is 1 - beta, so a row is exact where q is known; where it is not, q is
- * below the recorded ones and the row is an upper bound. A one-hot q is 0 for every other token.
- */
-function residualRows(t, emitted, greedy) {
-  const oneHot = greedy || !t.q_top.length;
-  const q = new Map([...t.q_top.map((c) => [c.id, c.prob]), [t.id, t.q]]);
-  const rows = t.p_top.map((c) => ({ id: c.id, text: c.text, p: c.prob }));
-  if (emitted && !rows.some((r) => r.id === emitted.id)) rows.push({ id: emitted.id, text: emitted.text, p: emitted.p });
-  const mass = Math.max(1 - (t.beta ?? 0), 1e-12);
-  return rows.map((r) => {
-    const known = q.has(r.id) || oneHot;
-    const value = Math.min(1, Math.max(0, r.p - (q.get(r.id) ?? 0)) / mass);
-    return { ...r, value, known };
-  });
 }
 
 /** The pieces of the text that ends in, or holds, the token at place `at` of step `i`, and its index among them. */
@@ -35,7 +18,9 @@ function piecesAround(store, i, at) {
   return { pieces: [...before, ...draft], index: before.length + at };
 }
 
-function makeInspector(box, store, onClose) {
+/** `act` holds what the panel can have done: `close(i, at)`, `walk(by)`, `ask(i, at)`; `count(i, at)` says which refusal
+ * of how many it shows. */
+function makeInspector(box, store, act) {
   let raw = false;
   let open = null;
 
@@ -69,9 +54,20 @@ function makeInspector(box, store, onClose) {
     return make("dl", { class: "fl-facts" }, ...pairs.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
   }
 
+  /** What a token is kept with: as it was recorded; under the token rule of older traces min(1, p / q). */
+  function limitOf(t) {
+    return t.chance ?? (store.head.rule === "token" ? (t.q > 0 ? Math.min(1, t.p / t.q) : 1) : null);
+  }
+
+  const limitName = () => (store.head.rule === "token" ? "min(1, p/q)" : "the chance of the rule");
+
   function gauge(t) {
-    const limit = t.q > 0 ? Math.min(1, t.p / t.q) : 1;
-    const words = `u = ${chance(t.u)} is ${t.u * t.q < t.p ? "below" : "not below"} min(1, p/q) = ${chance(limit)}: ${t.status}`;
+    const limit = limitOf(t);
+    if (limit === null) return make("p", {}, `u = ${chance(t.u)}; what it was compared with is not recorded.`);
+    // Under block verification a token that fails alone may be kept by those after it.
+    const passes = t.u < limit;
+    const alone = passes === (t.status === "accepted") ? "" : passes ? " by itself, but the text before it fell" : " by itself, and saved by those after it";
+    const words = `u = ${chance(t.u)} is ${passes ? "below" : "not below"} ${limitName()} = ${chance(limit)}${alone}: ${t.status}`;
     return make(
       "div", { class: "fl-gauge" }, make("p", {}, words),
       make("div", { class: "fl-gauge-bar", role: "img", "aria-label": words },
@@ -80,15 +76,38 @@ function makeInspector(box, store, onClose) {
     );
   }
 
+  /** The distribution that the replacement of the refused token at place `at` came from; null where there is none. */
+  function residual(step, at, marks, said) {
+    const t = step.draft[at];
+    const how = residualOf(step, at, store.head.rule);
+    if (!how || !t.p_top.length) return null;
+    const greedy = store.head.temperature === 0;
+    const rows = residualRows(t, step.emitted, greedy, how).map((r) => ({ ...r, marked: marks.get(r.id) }));
+    const known = rows.filter((r) => r.known);
+    const covered = known.reduce((sum, r) => sum + r.value, 0);
+    const bounds = rows.length - known.length;
+    const why = saysBoth(t)
+      ? "the replacement is in neither list of candidates, so that its q was not recorded"
+      : "this run is older than trace version 4, which first holds q of every candidate";
+    const bound = bounds ? ` Hatched: ${why}; the bar is an upper bound.` : "";
+    const exact = bounds ? "Exact where not hatched" : "Exact";
+    return bars(
+      how.w === 1 ? "Residual, norm(max(0, p − q))" : `Residual, norm(max(0, w p − q)), w = ${chance(how.w)}`, rows,
+      `${said} ${exact}: the recorded candidates hold ${chance(Math.min(1, covered))} of it, all other tokens the rest.${bound}`,
+      whyMark("the residual", CONFIG.why.residual),
+    );
+  }
+
   function draftParts(step, t) {
     const greedy = store.head.temperature === 0;
     const tested = t.status !== "ignored";
-    const limit = t.q > 0 ? Math.min(1, t.p / t.q) : 1;
-    const pairs = [["p, target", chance(t.p)], ["q, drafter", chance(t.q)], ["min(1, p/q)", chance(limit)]];
-    if (tested) pairs.push(["β, chance of acceptance here", chance(t.beta)]);
-    pairs.push(["rank under p", rankOf(t.id, t.p_top)]);
+    const pairs = [["p, target", chance(t.p)], ["q, drafter", chance(t.q)]];
+    if (tested) pairs.push([limitName(), chance(limitOf(t))], ["β, chance of acceptance here", chance(t.beta)]);
+    pairs.push(["rank under p", rankOf(t.p_rank, t.id, t.p_top)]);
+    if (t.q_top.length) pairs.push(["rank under q", rankOf(t.q_rank, t.id, t.q_top)]);
     const parts = [facts(pairs)];
     if (t.u !== null) parts.push(gauge(t));
+    else if (tested && store.head.rule === "bild") parts.push(make("p", {}, `Nothing is drawn: this rule keeps a token if it is the target's first choice or -ln p is at most ${store.head.rollback}.`));
     else if (tested) parts.push(make("p", {}, "Temperature 0: nothing is drawn. A token is kept exactly if it is the target's first choice."));
     else parts.push(make("p", {}, "Never tested: p is given the rejected text before it, which the run did not follow."));
     const marks = new Map([[t.id, "drafted"]]);
@@ -100,16 +119,8 @@ function makeInspector(box, store, onClose) {
         ? distribution(`q, the drafter, ${when}`, t.q_top, marks, [{ id: t.id, text: t.text, value: t.q }])
         : bars("q, the drafter", [{ id: t.id, text: t.text, value: t.q, marked: "drafted" }], "It copies without a distribution: q is 1 for its token and 0 for the rest."),
     ];
-    if (t.status === "rejected" && t.p_top.length) {
-      const rows = residualRows(t, step.emitted, greedy).map((r) => ({ ...r, marked: marks.get(r.id) }));
-      const covered = rows.filter((r) => r.known).reduce((sum, r) => sum + r.value, 0);
-      const unknown = rows.some((r) => !r.known) ? " Hatched: q was not recorded, so this is an upper bound." : "";
-      charts.push(bars(
-        "Residual, norm(max(0, p − q))", rows,
-        `The replacement is drawn from it. Only recorded candidates are shown; those with a known q hold ${chance(Math.min(1, covered))} of it.${unknown}`,
-        whyMark("the residual", CONFIG.why.residual),
-      ));
-    }
+    const left = t.status === "rejected" ? residual(step, open.at, marks, "The replacement is drawn from it.") : null;
+    if (left) charts.push(left);
     parts.push(make("div", { class: "fl-charts" }, ...charts));
     return parts;
   }
@@ -118,13 +129,10 @@ function makeInspector(box, store, onClose) {
     const marks = new Map([[t.id, t.kind]]);
     const when = raw ? "before temperature" : "after temperature";
     const rejectedAt = step.draft.findIndex((d) => d.status === "rejected");
-    const parts = [facts([["p, target", chance(t.p)], ["rank under p", rankOf(t.id, t.p_top)], ["kind", t.kind]])];
+    const parts = [facts([["p, target", chance(t.p)], ["rank under p", rankOf(t.p_rank, t.id, t.p_top)], ["kind", t.kind]])];
     const charts = [distribution(`p, the target, ${when}`, t.p_top, marks, [{ id: t.id, text: t.text, value: t.p }])];
-    if (rejectedAt >= 0) {
-      const rejected = step.draft[rejectedAt];
-      const rows = residualRows(rejected, t, store.head.temperature === 0).map((r) => ({ ...r, marked: marks.get(r.id) }));
-      if (rejected.p_top.length) charts.push(bars("Residual it was drawn from", rows, `It stands in place of ${name(rejected)}; only recorded candidates are shown.`));
-    }
+    const left = rejectedAt < 0 ? null : residual(step, rejectedAt, marks, `It stands in place of ${name(step.draft[rejectedAt])}.`);
+    if (left) charts.push(left);
     parts.push(make("div", { class: "fl-charts" }, ...charts));
     return parts;
   }
@@ -153,6 +161,15 @@ function makeInspector(box, store, onClose) {
     return text.split(/\r?\n/u).map(visible).join("\n");
   }
 
+  function button(name, title, label, does) {
+    const made = make("button", { type: "button", class: `fl-${name}`, "aria-label": label, title: label }, title);
+    made.addEventListener("click", () => {
+      does();
+      (box.querySelector(`.fl-${name}:not(:disabled)`) ?? box).focus({ preventScroll: true });
+    });
+    return made;
+  }
+
   function draw() {
     const { i, at } = open;
     const step = store.steps[i];
@@ -160,18 +177,27 @@ function makeInspector(box, store, onClose) {
     const t = isDraft ? step.draft[at] : step.emitted;
     const close = make("button", { type: "button", class: "fl-close", "aria-label": "Close the inspector" }, "✕");
     close.addEventListener("click", hide);
-    const which = make("button", { type: "button", class: "fl-raw", "aria-pressed": String(raw) }, "Before temperature");
-    which.addEventListener("click", () => {
+    const which = button("raw", "Before temperature", "Show p and q before temperature", () => {
       raw = !raw;
       draw();
-      box.querySelector(".fl-raw").focus();
     });
+    which.setAttribute("aria-pressed", String(raw));
+    const back = button("walk-back", "‹", "The rejection before, key K", () => act.walk(-1));
+    const on = button("walk-on", "›", "The next rejection, key J", () => act.walk(1));
+    const { words, first, last } = act.count(i, at);
+    back.disabled = first;
+    on.disabled = last;
+    const more = [which];
+    if (act.ask && isDraft && t.status !== "ignored" && store.head.rule === "token" && store.complete) {
+      more.unshift(button("ask-what", "What if …", "What other settings had done with this token", () => act.ask(i, at)));
+    }
     box.replaceChildren(
-      make("header", {}, make("h3", {}, `Step ${i + 1}: ${step.say[at]}`), which, close),
-      make("div", { class: "fl-inspected" },
-        make("div", { class: "fl-numbers" }, ...(isDraft ? draftParts(step, t) : emittedParts(step, t))),
-        source(i, at, store.ends(t.id))),
+      make("header", {}, back, on, make("span", { class: "fl-walk-place" }, words), ...more, close),
+      make("h3", {}, `Step ${i + 1}: ${step.say[at]}`),
+      make("div", { class: "fl-numbers" }, ...(isDraft ? draftParts(step, t) : emittedParts(step, t))),
+      source(i, at, store.ends(t.id)),
     );
+    box.scrollTop = 0;
     const mark = box.querySelector("mark");
     if (mark) box.querySelector(".fl-article").scrollTop = mark.offsetTop - 40;
   }
@@ -188,8 +214,15 @@ function makeInspector(box, store, onClose) {
     open = null;
     box.hidden = true;
     box.replaceChildren();
-    onClose(was.i, was.at);
+    act.close(was.i, was.at);
   }
 
-  return { show, hide, isOpen: () => open !== null };
+  /** Puts the panel at the other side if it lies over `token`, which it is about. */
+  function clear(token) {
+    const [a, b] = [box.getBoundingClientRect(), token.getBoundingClientRect()];
+    if (a.width > 0.9 * innerWidth) token.scrollIntoView({ block: "start" });
+    else if (b.left < a.right && b.right > a.left && b.bottom > a.top && b.top < a.bottom) box.classList.toggle("fl-left");
+  }
+
+  return { show, hide, clear, place: () => open, isOpen: () => open !== null };
 }

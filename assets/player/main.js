@@ -7,10 +7,20 @@ const store = makeStore();
 const stream = makeStream(part(".fl-stream-box"), store);
 const predict = makePredict(part(".fl-predict"), part(".fl-predict-on"));
 const playback = makePlayback(store, predict.on, show);
-const inspector = makeInspector(part(".fl-inspector"), store, (i, at) => {
-  stream.mark(null);
-  const token = stream.find(i, at);
-  if (token) stream.focus(token);
+const inspector = makeInspector(part(".fl-inspector"), store, {
+  close(i, at) {
+    stream.mark(null);
+    const token = stream.find(i, at);
+    if (token) stream.focus(token);
+  },
+  walk,
+  count(i, at) {
+    const found = toWalk();
+    const n = found.findIndex((r) => r.i === i && r.at === at);
+    const words = n < 0 ? plural(found.length, "rejection") : `Rejection ${n + 1} of ${found.length}`;
+    return { words, first: !nextRefusal(found, { i, at }, -1), last: !nextRefusal(found, { i, at }, 1) };
+  },
+  ask: CONFIG.alone ? null : (i, at) => trigger("what_if", { text: JSON.stringify(store.trace()), step: i, offset: at }),
 });
 const table = makeTable(part(".fl-rejections"), store, inspect);
 const files = makeFiles(part(".fl-files"), store);
@@ -22,6 +32,7 @@ const figures = CONFIG.figures.map((f) => {
   part(".fl-tiles").append(make("div", { class: "fl-tile" }, name, make("dd", {}, value, below)));
   return { value, below };
 });
+part(".fl-lossy").append(CONFIG.lossy);
 let begun = true; // whether the run that was asked for has been heard of
 
 function inspect(i, at) {
@@ -29,8 +40,20 @@ function inspect(i, at) {
   else playback.pause();
   stream.mark(i, at);
   inspector.show(i, at);
-  part(".fl-inspector").scrollIntoView({ block: "nearest" });
+  const token = stream.find(i, at);
+  token?.scrollIntoView({ block: "nearest" });
+  if (token) inspector.clear(token);
   part(".fl-inspector").focus({ preventScroll: true });
+}
+
+/** The refused tokens that may be walked to: while the viewer predicts, those whose verdict is seen. */
+function toWalk() {
+  return refusals(store.steps, predict.on() ? Math.floor(playback.state.halves / 2) : store.steps.length);
+}
+
+function walk(by) {
+  const next = nextRefusal(toWalk(), inspector.place(), by);
+  if (next) inspect(next.i, next.at);
 }
 
 function chosen(token) {
@@ -86,6 +109,7 @@ function showRun() {
       `temperature ${head.temperature}, seed ${head.seed}${versions ? `; ${versions}` : ""}.`,
     );
   }
+  part(".fl-lossy-note").hidden = head?.lossless !== false;
   table.show();
   files.show();
 }
@@ -162,6 +186,10 @@ const KEYS = {
   ArrowDown: () => stream.move(1),
   ArrowUp: () => stream.move(-1),
   End: act.end,
+  j: () => walk(1),
+  J: () => walk(1),
+  k: () => walk(-1),
+  K: () => walk(-1),
 };
 
 function pressed(event) {

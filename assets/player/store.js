@@ -28,12 +28,12 @@ function makeStore() {
     if (message.complete) store.complete = true;
   }
 
-  /** The run as a trace, in the form that fastllm/trace.py reads. */
+  /** The run as a trace, in the form that fastllm/trace.py reads: without what messages say besides it. */
   function trace() {
-    const bare = ({ say, figures, ...step }) => step;
+    const without = (value, names) => Object.fromEntries(Object.entries(value).filter(([name]) => !names.includes(name)));
     const plain = store.head.plain && { ...store.head.plain, steps: store.plain };
-    const { recorded, ...head } = store.head;
-    return { ...head, steps: store.steps.map(bare), plain };
+    const steps = store.steps.map((step) => without(step, CONFIG.fields.step));
+    return { ...without(store.head, CONFIG.fields.head), steps, plain };
   }
 
   /** Whether a token of this id ends the text. */

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastllm import places, sheet
-from fastllm.trace import Trace
+from fastllm.trace import DraftToken, Trace
 
 NAME, FUNCTION, PIECE, SENTENCE, END, OTHER = KINDS = (
     "name/number",
@@ -37,7 +38,12 @@ _NUMBERS = """
     hundreds thousands millions billions dozens"""
 FUNCTION_WORDS, NUMBER_WORDS = frozenset(_FUNCTION.split()), frozenset(_NUMBERS.split())
 _CONTRACTION = re.compile(r"(?:n['’]t|['’](?:s|re|ve|ll|d|m))$", re.IGNORECASE)
-CSV_COLUMNS = (*places.COLUMNS, "token", "p", "q", "replacement", "kind_of_target_token")
+CSV_COLUMNS = (
+    *places.COLUMNS, "token", "u", "p", "q", "chance", "beta", "rank", "drafter_rank", "replacement",
+    "kind_of_target_token", "context", "rule",
+)  # fmt: skip
+# Summary tokens before a rejection that are its context.
+CONTEXT = 8
 _CLOSING = "\"'’”»)]"
 _OPENING = "‘“«"
 
@@ -51,18 +57,43 @@ class Rejection:
         offset: place in the draft, from 0: so many draft tokens of the step were accepted before it.
         position: place in the summary, from 0: where the draft token would have stood and the replacement stands.
         token, replacement: texts, with a leading space where a word begins.
+        u: the draw that refused it; None where nothing was drawn (greedy).
         p, q: probability of the *draft* token under the target and under the drafter.
+        chance: what it would have been kept with, see :func:`chance_of`.
+        beta: the chance that a draft token is kept at this place.
+        rank, drafter_rank: its place among all tokens by raw p and q, from 1; None where the run did not record them.
         kind: of the target's token, one of KINDS; see :func:`rejections`.
+        context: the summary before it, its last CONTEXT tokens, draft tokens of the same step that were kept included.
+        rule: the rule that refused it (fastllm/rules).
     """
 
     step: int
     offset: int
     position: int
     token: str
+    u: float | None
     p: float
     q: float
+    chance: float | None
+    beta: float | None
+    rank: int | None
+    drafter_rank: int | None
     replacement: str
     kind: str
+    context: str
+    rule: str
+
+
+def chance_of(token: DraftToken, rule: str) -> float | None:
+    """What a draft token is kept with: as it was recorded, in [0, 1].
+
+    Traces before version 4 do not say it; under the token rule, the only one of their time, it is min(1, p / q)
+    (Leviathan et al. 2023, section 2.3). None for a token that was not tested, and where another rule's was not
+    recorded.
+    """
+    if token.chance is not None or token.status == "ignored" or rule != "token":
+        return token.chance
+    return min(1.0, token.p / token.q) if token.q > 0 else 1.0
 
 
 def rejections(trace: Trace) -> tuple[Rejection, ...]:
@@ -98,7 +129,23 @@ def rejections(trace: Trace) -> tuple[Rejection, ...]:
             else:
                 kind = _kind(pieces, at, corpus) if step.emitted else OTHER
             found.append(
-                Rejection(step.index, offset, at, token.text, float(token.p), float(token.q), replacement, kind)
+                Rejection(
+                    step=step.index,
+                    offset=offset,
+                    position=at,
+                    token=token.text,
+                    u=token.u,
+                    p=float(token.p),
+                    q=float(token.q),
+                    chance=chance_of(token, trace.rule),
+                    beta=token.beta,
+                    rank=token.p_rank,
+                    drafter_rank=token.q_rank,
+                    replacement=replacement,
+                    kind=kind,
+                    context="".join(pieces[max(0, at - CONTEXT) : at]),
+                    rule=trace.rule,
+                )
             )
     return tuple(found)
 
@@ -174,6 +221,16 @@ def _starts_sentence(before: str) -> bool:
 
 def to_csv(found: Iterable[Rejection]) -> str:
     """The rejections as CSV, a column for each field, places counted from 1 as the columns say; texts are safe to open
-    in a spreadsheet (fastllm/sheet.py)."""
-    rows = [(*places.counted(r.step, r.offset, r.position), r.token, r.p, r.q, r.replacement, r.kind) for r in found]
+    in a spreadsheet (fastllm/sheet.py). Empty cells: nothing drawn, or not recorded."""
+    rows = []
+    for r in found:
+        step, offset, position, *rest = dataclasses.astuple(r)
+        rows.append((*places.counted(step, offset, position), *rest))
     return sheet.to_csv(CSV_COLUMNS, rows)
+
+
+def picked(trace: Trace, wanted: Iterable[tuple[int, int]]) -> tuple[Rejection, ...]:
+    """Those rejections of `trace` that stand at the (step, offset) of `wanted`, in its order; others it names are left
+    out."""
+    at = {(r.step, r.offset): r for r in rejections(trace)}
+    return tuple(at[place] for place in wanted if place in at)

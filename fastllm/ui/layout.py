@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import gradio as gr
 
 from fastllm.targets.base import Target
@@ -23,8 +26,9 @@ def _study(on: stage.Stage) -> None:
     benchmark_tab.build(on.targets.first)
 
 
-# Each tab's name and the function that puts its components into it. A further tab is one more line.
-TABS = (
+# Each tab's name and the function that puts its components into it and returns what other tabs need of it. A further
+# tab is one more line.
+TABS: tuple[tuple[str, Callable[[stage.Stage], Any]], ...] = (
     ("Watch", watch.build),
     ("League", league_tab.build),
     ("Lab", lab_tab.build),
@@ -62,10 +66,12 @@ def build(target: Target) -> gr.Blocks:
                 teacher = gr.Button("Teacher view", size="sm", elem_classes="fl-view", min_width=90, scale=0)
                 dark = gr.Button("Light / dark", size="sm", elem_classes="fl-dark", min_width=90, scale=0)
             stage.wire(on, page)
-            with gr.Tabs(elem_classes="fl-tabs"):
+            built: dict[str, Any] = {}
+            with gr.Tabs(elem_classes="fl-tabs") as tabs:
                 for name, build_tab in TABS:
-                    with gr.Tab(name):
-                        build_tab(on)
+                    with gr.Tab(name, id=name):
+                        built[name] = build_tab(on)
+            whatif_tab.follow(built["Watch"], built["What if"], tabs, "What if")
         dark.click(None, js=_TOGGLE_DARK, **parts.HIDDEN)
         teacher.click(None, js=_TOGGLE_TEACHER, **parts.HIDDEN)
         page.load(None, js=_OPEN_TEACHER, **parts.HIDDEN)

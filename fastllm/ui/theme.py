@@ -17,7 +17,8 @@ from fastllm.ui import limits
 
 STYLE_SHEET = ASSETS / "style.css"
 PLAYER_SHEET = ASSETS / "player" / "player.css"
-STYLE_SHEETS = [STYLE_SHEET, PLAYER_SHEET, ASSETS / "lab.css"]
+INSPECTOR_SHEET = ASSETS / "player" / "inspector.css"
+STYLE_SHEETS = [STYLE_SHEET, PLAYER_SHEET, INSPECTOR_SHEET, ASSETS / "lab.css"]
 TINT = 0.12  # share of a status's colour in the background of its tokens; style.css reads it as --fl-tint
 
 

@@ -14,3 +14,6 @@ CONTRAST = """selector => {
     const a = lum(parse(getComputedStyle(e).color).slice(0, 3)), b = lum(behind(e));
     return [e.className || e.tagName, (Math.max(a, b) + .05) / (Math.min(a, b) + .05)]; });
 }"""
+
+# Whether no colour is on its way to another.
+SETTLED = "() => document.getAnimations().every(a => !(a instanceof CSSTransition))"

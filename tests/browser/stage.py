@@ -11,7 +11,7 @@ import json
 
 from fastllm.analysis.metrics import running
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Plain, Step, Trace
-from fastllm.ui.theme import PLAYER_SHEET, STYLE_SHEET, css
+from fastllm.ui.theme import INSPECTOR_SHEET, PLAYER_SHEET, STYLE_SHEET, css
 from fastllm.ui.watch import messages
 from fastllm.ui.watch.player import FOLDER, SCRIPTS, script
 from tests.browser import chromium
@@ -21,10 +21,10 @@ ARTICLE = (
 )
 _PAGE = '<div id="fastllm"><div id="player"><div class="fl-player"></div></div></div><input id="field">'
 _MOUNT = """source => {
-  window.props = {value: ''}; window.sent = []; let told;
+  window.props = {value: ''}; window.sent = []; window.server = {}; let told;
   window.send = text => { props.value = text; told(); };
   Function('element', 'trigger', 'props', 'server', 'upload', 'watch', source)(document.querySelector('#player'),
-    (type, data) => sent.push([type, data]), props, {}, null, (name, f) => { told = f; });
+    (type, data) => sent.push([type, data]), props, server, null, (name, f) => { told = f; });
 }"""
 
 
@@ -102,7 +102,7 @@ def live(run: Trace, batch: int = 2) -> list[str]:
 
 def mount(page) -> None:
     """The player and its style sheets on `page`."""
-    sheets = "".join(f.read_text(encoding="utf-8") for f in (STYLE_SHEET, PLAYER_SHEET))
+    sheets = "".join(f.read_text(encoding="utf-8") for f in (STYLE_SHEET, PLAYER_SHEET, INSPECTOR_SHEET))
     page.set_content(f"<style>{css()}{sheets}</style>{_PAGE}")
     page.evaluate(_MOUNT, script())
 
@@ -114,12 +114,18 @@ def send(page, *told: str) -> None:
     page.evaluate("() => new Promise(done => setTimeout(done, 30))")
 
 
+def pure() -> str:
+    """The player's scripts without the one that wires them."""
+    names = [name for name in SCRIPTS if name not in ("main",)]
+    source = "const CONFIG = {statuses: {}, kinds: [], exports: [], recordings: []};\n"
+    source += f"CONFIG.fields = {(FOLDER / 'fields.json').read_text(encoding='utf-8')};\n"
+    source += "\n".join((FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    return source
+
+
 def call(page, expression: str):
     """The value of `expression` where the player's pure functions are known."""
-    pure = [name for name in SCRIPTS if name not in ("main",)]
-    source = "const CONFIG = {statuses: {}, kinds: [], exports: [], recordings: []};\n"
-    source += "\n".join((FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in pure)
-    return page.evaluate("source => Function(source)()", f"{source}\nreturn {expression};")
+    return page.evaluate("source => Function(source)()", f"{pure()}\nreturn {expression};")
 
 
 def main() -> None:

@@ -38,23 +38,35 @@ def reject(page) -> int:
     return page.locator(f"{TOKENS}.fl-rejected").count()
 
 
-@pytest.mark.parametrize(("width", "height"), SIZES)
-def test_run_and_the_whole_stream_are_in_sight_before_during_and_after_a_run(open_page, width, height):
-    """Without scrolling, with the controls that are chosen before a run; the figures too once there are some."""
-    page = open_page(width, height)
+def sizes(page):
+    """The page at one size after the other, each time laid out anew."""
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        page.evaluate("scrollTo(0, 0)")
+        yield width
+
+
+def test_run_and_the_whole_stream_are_in_sight_before_during_and_after_a_run(open_page):
+    """Without scrolling, on five sizes, with the controls that are chosen before a run; the figures too once there are
+    some."""
+    page = open_page()
     chosen = ["#article textarea", "#run", "#stop", "#drafter", "#gamma", "#more-button"]
-    in_sight(page, *chosen, "#intro", ".fl-transport")
+    for _ in sizes(page):
+        in_sight(page, *chosen, "#intro", ".fl-transport")
     page.click("#run")
     page.wait_for_selector(TOKENS)
-    in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport")
+    page.click("[data-do=play]")  # a paused playback stays in the middle of the run
+    for _ in sizes(page):
+        in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport")
     page.wait_for_selector(".fl-is-done")
     page.wait_for_function("document.querySelector('.fl-player').store.complete")
-    page.keyboard.press("End")
+    page.click("[data-do=end]")
     assert page.locator(TOKENS).count() > 20
-    in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport", ".fl-tiles")
-    box = page.locator(".fl-stream-box")
-    assert box.evaluate("e => e.scrollHeight <= e.clientHeight + 1")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in sizes(page):
+        in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport", ".fl-tiles")
+        assert page.locator(".fl-stream-box").evaluate("e => e.scrollHeight <= e.clientHeight + 1")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_only_target_drafter_and_gamma_are_in_sight_until_more_is_asked_for(open_page):

@@ -7,15 +7,52 @@ import json
 import random
 
 import pytest
+import torch
 
-from fastllm.trace import Article, Emitted, from_json
+from fastllm.rules import RULES
+from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, from_json
 from fastllm.ui.watch import messages
+from fastllm.ui.watch.player import FOLDER
 from tests.browser import stage
 
 pytestmark = pytest.mark.browser
 
 TOKENS = ".fl-tok[role=button]"
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+def drawn_steps(rule: str) -> tuple[list[Step], list[tuple]]:
+    """Steps in which a draft of 4 was refused, judged by `rule` over a vocabulary of 12, recorded as decode.py records
+    them with 5 candidates at temperature 1; and p and q at the place of each refusal."""
+    generator = torch.Generator().manual_seed(3)
+    steps, truth = [], []
+
+    def top(own, other):
+        order = own.argsort(descending=True)[:5].tolist()
+        return tuple(Candidate(i, f" {i}", float(own[i]), float(own[i]), float(other[i])) for i in order)
+
+    for _ in range(14):
+        p = (1.5 * torch.randn(5, 12, generator=generator)).softmax(-1)
+        q = (1.5 * torch.randn(4, 12, generator=generator)).softmax(-1)
+        ids = q.multinomial(1, generator=generator).flatten().tolist()
+        u = torch.rand(5, generator=generator).tolist()
+        verdict = RULES[rule].judge(ids, p, q, u)
+        at = verdict.accepted
+        if at == len(ids):
+            continue
+        status = ["accepted"] * at + ["rejected"] + ["ignored"] * (len(ids) - at - 1)
+        draft = tuple(
+            DraftToken(
+                t, f" {t}", s, verdict.p[i], verdict.q[i], u[i] if i < len(verdict.chances) else None,
+                verdict.betas[i] if i < len(verdict.betas) else None, top(p[i], q[i]), top(q[i], p[i]),
+                chance=verdict.chances[i] if i < len(verdict.chances) else None,
+            )
+            for i, (t, s) in enumerate(zip(ids, status, strict=True))
+        )  # fmt: skip
+        emitted = Emitted(verdict.token, f" {verdict.token}", "resampled", float(p[at, verdict.token]))
+        steps.append(Step(len(steps), 0, draft, emitted, 0.0, 0.0, 0.0))
+        truth.append((p[at], q[at]))
+    return steps, truth
 
 
 @pytest.fixture
@@ -174,7 +211,7 @@ def test_the_inspector_opens_by_mouse_and_says_why_a_token_was_refused(page):
     assert "'ship0', rejected (p 0.2, q 0.5), replaced by 'ferry'" in text
     assert "below the 5 recorded" in text
     assert "u = 0.9 is not below min(1, p/q) = 0.4: rejected" in text
-    assert "Only recorded candidates are shown" in text
+    assert "older than trace version 4" in text
     assert page.locator(".fl-inspector .fl-unknown").count() == 4
     assert "nowhere in the article" in text
     width = "document.querySelector('.fl-inspector .fl-bar-cell span').style.width"
@@ -232,9 +269,24 @@ def test_the_table_of_rejections_sorts_filters_and_inspects(page):
     rows = page.locator(".fl-rejections tbody tr")
     assert rows.count() == 12
     assert "(12)" in page.inner_text(".fl-rejections summary")
-    page.click(".fl-rejections th >> text=In the summary")
-    assert rows.first.locator("td").all_inner_texts()[:3] == ["12", "3", "36"]
+    page.click(".fl-rejections th >> text=Step")
+    cells = rows.first.locator("td").all_inner_texts()
+    assert cells[:9] == ["12", "3", "'ship11'", "0.9", "0.2", "0.5", "0.4", "0.6", "–"]
     assert page.locator("th[aria-sort=descending]").count() == 1
+    page.fill("[data-field=step]", "3..5")
+    assert rows.count() == 3
+    page.fill("[data-field=u]", "<0.9")
+    assert rows.count() == 0
+    page.fill("[data-field=u]", "0.9")
+    page.evaluate("server.export_rows = asked => { window.asked = asked; return {error: 'Asked.'}; }")
+    page.click(".fl-export-rejections")
+    page.wait_for_function("document.querySelector('.fl-found').innerText === 'Asked.'")
+    assert page.evaluate("asked.rows") == [[4, 2], [3, 2], [2, 2]]
+    page.fill("[data-field=u]", "much")
+    assert page.get_attribute("[data-field=u]", "aria-invalid") == "true"
+    assert rows.count() == 3
+    for field in ("step", "u"):
+        page.fill(f"[data-field={field}]", "")
     page.fill(".fl-find", "SHIP7")
     assert rows.count() == 1
     assert "1 of 12 shown" in page.inner_text(".fl-found")
@@ -269,7 +321,7 @@ def test_a_hostile_trace_stays_text(page):
     replay(page, run)
     page.keyboard.press("End")
     for i in range(5):
-        page.locator(TOKENS).nth(i).click()
+        page.locator(TOKENS).nth(i).evaluate("e => e.click()")  # the panel may lie over it
         assert "onerror" in page.inner_text(".fl-inspector")
     page.evaluate("document.querySelector('.fl-rejections').open = true")
     assert page.locator(".fl-player img, .fl-player script").count() == 0
@@ -302,6 +354,139 @@ def test_the_race_compares_tokens_at_the_same_measured_time(page):
     replay(page, run)
     page.keyboard.press("End")
     assert "Finished after 40 ms; plain decoding needs 72 ms for 12 tokens" in page.inner_text(".fl-race-note")
+
+
+def test_j_and_k_walk_from_one_rejection_to_the_next_and_push_nothing_away(page):
+    """From the first to the last and no further, past tokens that are none; the panel never lies over its token."""
+    replay(page, stage.trace(3))
+    page.keyboard.press("End")
+    before = page.locator(".fl-racing").bounding_box()
+    page.keyboard.press("j")
+    assert "Step 1: 'ship0', rejected" in page.inner_text(".fl-inspector h3")
+    assert page.inner_text(".fl-walk-place") == "Rejection 1 of 3"
+    assert page.locator(".fl-walk-back").is_disabled()
+    assert page.locator(".fl-racing").bounding_box() == before
+    page.click(".fl-walk-on")
+    assert page.evaluate("document.activeElement.className") == "fl-walk-on"
+    page.keyboard.press("J")
+    page.keyboard.press("j")
+    assert "Step 3: 'ship2', rejected" in page.inner_text(".fl-inspector h3")
+    assert page.locator(".fl-walk-on").is_disabled()
+    marked, panel = (
+        page.locator("[aria-pressed=true].fl-tok").bounding_box(),
+        page.locator(".fl-inspector").bounding_box(),
+    )
+    assert marked["x"] + marked["width"] <= panel["x"] or marked["x"] >= panel["x"] + panel["width"]
+    page.locator(TOKENS).nth(1).evaluate("e => e.click()")
+    assert page.inner_text(".fl-walk-place") == "3 rejections"
+    page.keyboard.press("k")
+    assert page.inner_text(".fl-walk-place") == "3 rejections"
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    assert page.inner_text(".fl-walk-place") == "Rejection 2 of 3"
+    page.keyboard.press("Escape")
+    assert page.locator(".fl-inspector").is_hidden()
+
+
+def test_the_inspector_is_a_sheet_on_a_phone(page):
+    """At the bottom, over the whole width, with the token above it."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    replay(page, stage.trace(3))
+    page.keyboard.press("End")
+    page.keyboard.press("j")
+    panel = page.locator(".fl-inspector").bounding_box()
+    assert (panel["x"], panel["width"], panel["y"] + panel["height"]) == (0, 390, 844)
+    marked = page.locator("[aria-pressed=true].fl-tok").bounding_box()
+    assert 0 <= marked["y"] <= marked["y"] + marked["height"] <= panel["y"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_while_the_viewer_predicts_nothing_unseen_is_walked_to(page):
+    """J goes as far as the verdicts that were seen."""
+    page.check(".fl-predict-on")
+    stage.send(page, messages.replay(stage.trace(3)))
+    page.wait_for_selector(f"{TOKENS}.fl-draft")
+    page.keyboard.press("j")
+    assert page.locator(".fl-inspector").is_hidden()
+    page.keyboard.press("3")
+    page.keyboard.press("j")
+    assert page.inner_text(".fl-walk-place") == "Rejection 1 of 1"
+
+
+def test_what_if_gets_the_run_and_the_token_that_the_inspector_shows(page):
+    """No file is needed; an ignored token cannot be asked about."""
+    run = stage.trace(2)
+    replay(page, run)
+    page.keyboard.press("End")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.click(".fl-ask-what")
+    ((name, asked),) = page.evaluate("sent")
+    assert (name, asked["step"], asked["offset"]) == ("what_if", 1, 2)
+    assert from_json(asked["text"]) == run
+    page.locator(f"{TOKENS}.fl-ignored").first.evaluate("e => e.click()")
+    assert page.locator(".fl-ask-what").count() == 0
+
+
+def test_a_lossy_run_bears_its_badge_and_any_other_none(page):
+    """Recorded, imported or live: what Big Little Decoder keeps may differ from the target's text."""
+    words = "Lossy: the text may differ"
+    stage.send(page, messages.replay(stage.trace(2, rule="bild", rollback=2.0, temperature=0.0)))
+    assert words in page.inner_text(".fl-lossy-note")
+    assert "rollback" not in page.inner_text(".fl-banner")
+    stage.send(page, messages.replay(stage.trace(2, rule="block")))
+    assert page.locator(".fl-lossy-note").is_hidden()
+    stage.send(page, *stage.live(stage.trace(2, rule="bild", rollback=2.0, temperature=0.0)))
+    assert words in page.inner_text(".fl-lossy-note")
+
+
+def test_the_browser_reads_the_fields_that_are_written_down(page):
+    """assets/player/fields.json: the player asks a message for those alone, and strips what no trace has."""
+    told = stage.live(stage.trace(3))
+    asked = page.evaluate(
+        """async ([source, told]) => {
+          const asked = new Set();
+          const {makeStore, unpack} = Function(`${source}; return {makeStore, unpack};`)();
+          const store = makeStore();
+          for (const text of told) {
+            const message = JSON.parse(text);
+            if (message.packed) Object.assign(message, JSON.parse(await unpack(message.packed)));
+            store.accept(new Proxy(message, {get: (of, name) => { asked.add(name); return of[name]; }}));
+          }
+          const trace = store.trace();
+          return [[...asked], Object.keys(trace), Object.keys(trace.steps[0]), Object.keys(store.rejections[0])];
+        }""",
+        [stage.pure(), told],
+    )
+    fields = json.loads((FOLDER / "fields.json").read_text(encoding="utf-8"))
+    assert set(asked[0]) == set(fields["message"]) - {"packed"}
+    assert not set(fields["head"]) & set(asked[1])
+    assert not set(fields["step"]) & set(asked[2])
+    assert asked[3] == fields["rejection"]
+
+
+@pytest.mark.parametrize(
+    ("text", "passes", "fails"),
+    [
+        (">0.5", [0.6], [0.5]),
+        ("<= 3", [3, 0], [4]),
+        ("0.1..0,4", [0.1, 0.4], [0.09, 0.5]),
+        ("7", [7], [7.1]),
+        ("=1e-3", [0.001], [1]),
+    ],
+)
+def test_a_number_is_filtered_by_what_people_write(page, text, passes, fails):
+    """Signs, ranges, a plain number, a decimal comma."""
+    got = stage.call(page, f"{json.dumps([*passes, *fails])}.map(rangeOf({json.dumps(text)}))")
+    assert got == [True] * len(passes) + [False] * len(fails)
+
+
+def test_a_filter_that_says_nothing_is_told_from_one_that_cannot_be_read(page):
+    """Empty: no filter; words: not a filter."""
+    assert stage.call(page, "['', ' ', 'many', '>', '1..', '<p>'].map(t => String(rangeOf(t)))") == [
+        "null", "null", *["undefined"] * 4,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -353,6 +538,40 @@ def test_the_residual_is_exact_where_q_is_known_and_a_bound_elsewhere(page):
     draft["q_top"] = []
     rows = stage.call(page, f"residualRows({json.dumps(draft)}, null, false)")
     assert all(r["known"] for r in rows)
+
+
+@pytest.mark.parametrize("rule", ["token", "block"])
+def test_the_residual_of_a_recorded_run_is_what_the_replacement_was_drawn_from(page, rule):
+    """Over a vocabulary of 12 with 5 candidates each, against the distributions themselves: every row of the record.
+
+    Block verification draws from norm(max(0, w p - q)) with the weight of the text before (Sun et al. 2024).
+    """
+    steps, truth = drawn_steps(rule)
+    assert len(steps) >= 5
+    weights = set()
+    for step, (p, q) in zip(steps, truth, strict=True):
+        at = step.accepted
+        data = json.dumps(dataclasses.asdict(step))
+        rows, how = stage.call(
+            page,
+            f"(s => {{ const how = residualOf(s, {at}, '{rule}');"
+            f" return [residualRows(s.draft[{at}], s.emitted, false, how), how]; }})({data})",
+        )
+        left = (how["w"] * p - q).clamp_min(0)
+        left = left / left.sum()
+        weights.add(how["w"] < 1)
+        listed = {c.id for c in (*step.draft[at].p_top, *step.draft[at].q_top)}
+        assert {r["id"] for r in rows if not r["known"]} <= {step.emitted.id} - listed
+        for r in rows:
+            exact = float(left[r["id"]])
+            assert r["value"] == pytest.approx(exact, abs=1e-4) if r["known"] else r["value"] >= exact - 1e-6
+    assert weights == ({False} if rule == "token" else {False, True})
+
+
+def test_any_other_rule_draws_nothing(page):
+    """Big Little Decoder puts the target's first choice: no residual is drawn."""
+    step = json.dumps(dataclasses.asdict(stage.step(0, 0)))
+    assert stage.call(page, f"residualOf({step}, 2, 'bild')") is None
 
 
 def test_a_file_over_the_limit_is_not_even_sent(page, tmp_path):

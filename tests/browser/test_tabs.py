@@ -7,7 +7,7 @@ import pytest
 from fastllm.export import to_html
 from fastllm.trace import to_json
 from fastllm.ui.watch import recordings
-from tests.browser.contrast import CONTRAST
+from tests.browser.contrast import CONTRAST, SETTLED
 from tests.test_export import hostile
 from tests.traces import trace_of
 
@@ -23,8 +23,8 @@ TEXTS = (
 def open_tab(open_page):
     """Opens a page at a tab."""
 
-    def open_(name: str, *size: int, theme: str = "light"):
-        page = open_page(*size, theme=theme)
+    def open_(name: str, *size: int):
+        page = open_page(*size)
         page.click(f".fl-tabs button[role=tab]:has-text('{name}')")
         return page
 
@@ -39,10 +39,20 @@ def sample(page) -> str:
     return page.inner_text("#lab-status")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_lab_passes_and_fails_as_the_switch_says(open_tab, theme):
-    """The rule as it is, then broken: two verdicts, bars drawn, the dashed level, readable text."""
-    page = open_tab("Lab", theme=theme)
+def readable(page, selector: str = TEXTS, least: int = 3) -> None:
+    """Every text has a contrast of 4.5:1, in light and in dark; the page is left as it was."""
+    for theme in ("light", "dark"):
+        found = page.evaluate(CONTRAST, selector)
+        assert len(found) >= least
+        assert [pair for pair in found if pair[1] < 4.5] == [], theme
+        page.click(".fl-dark")
+        page.wait_for_function(SETTLED)
+
+
+def test_the_lab_passes_and_fails_as_the_switch_says(open_tab):
+    """The rule as it is, then broken: two verdicts, bars drawn, the dashed level, readable text; then a weight that is
+    no number: a sentence, and what was typed and the last histogram stay."""
+    page = open_tab("Lab")
     assert "No difference found" in sample(page)
     page.wait_for_selector("#lab-histogram .bars path")
     page.click("#lab-fault label:has-text('Skip the residual')")
@@ -50,31 +60,7 @@ def test_the_lab_passes_and_fails_as_the_switch_says(open_tab, theme):
     assert "They differ" in said
     assert "came out" in said
     page.wait_for_function("document.querySelectorAll('#lab-path .scatterlayer .point').length > 0")
-    found = page.evaluate(CONTRAST, TEXTS)
-    assert len(found) >= 3
-    assert [pair for pair in found if pair[1] < 4.5] == []
-
-
-@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
-def test_the_league_fills_its_table_and_map(open_tab, theme, width):
-    """Every drafter of the target (a tiny one has lookup only) in a row of the table and of the map; readable, and no
-    wider than the screen."""
-    page = open_tab("League", width, 900, theme=theme)
-    page.click("#league-run")
-    page.wait_for_selector("#league-table tbody tr")
-    page.wait_for_selector("#league-map .heatmaplayer image")
-    assert "Lookup" in page.inner_text("#league-table tbody")
-    found = page.evaluate(CONTRAST, "#league-table th, #league-table td, #league-table caption, .fl-lab-intro p")
-    assert len(found) >= 3
-    assert [pair for pair in found if pair[1] < 4.5] == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
-def test_a_typing_error_in_the_lab_keeps_everything(open_tab):
-    """A weight that is no number: a sentence; what was typed and the last histogram stay."""
-    page = open_tab("Lab")
-    sample(page)
-    page.wait_for_selector("#lab-histogram .bars path")
+    readable(page)
     page.fill("#lab-p input, #lab-p textarea", "40, many, 15, 12, 5, 3")
     page.click("#lab-run")
     page.wait_for_selector("#lab-status [role=alert]")
@@ -83,10 +69,23 @@ def test_a_typing_error_in_the_lab_keeps_everything(open_tab):
     assert page.locator("#lab-histogram .bars path").count() >= 12
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_what_if_turns_a_verdict(open_tab, theme, tmp_path):
+def test_the_league_fills_its_table_and_map(open_tab):
+    """Every drafter of the target (a tiny one has lookup only) in a row of the table and of the map; readable, and no
+    wider than a screen of either size."""
+    page = open_tab("League")
+    page.click("#league-run")
+    page.wait_for_selector("#league-table tbody tr")
+    page.wait_for_selector("#league-map .heatmaplayer image")
+    assert "Lookup" in page.inner_text("#league-table tbody")
+    readable(page, "#league-table th, #league-table td, #league-table caption, .fl-lab-intro p")
+    for width in (1440, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_what_if_turns_a_verdict(open_tab, tmp_path):
     """A packaged run, then a trace of one's own: lenience turns the rejection; a forged file is told; all readable."""
-    page = open_tab("What if", theme=theme)
+    page = open_tab("What if")
     page.click("#whatif-run input")
     page.click(f"#whatif-run [role=option]:has-text('{recordings.listed()[-1].title}')")
     page.wait_for_selector(".fl-whatif")
@@ -99,9 +98,7 @@ def test_what_if_turns_a_verdict(open_tab, theme, tmp_path):
     page.fill("#whatif-lenience input[type=number]", "0.2")
     page.keyboard.press("Tab")
     page.wait_for_function("document.querySelector('.fl-whatif')?.innerText.includes('Now accepted')")
-    found = page.evaluate(CONTRAST, TEXTS)
-    assert len(found) >= 15
-    assert [pair for pair in found if pair[1] < 4.5] == []
+    readable(page, least=15)
 
 
 def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab):
@@ -115,12 +112,15 @@ def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab
     assert page.locator("#study-positions .scatterlayer .trace").count() >= 3
 
 
-@pytest.mark.parametrize("name", ["Lab", "What if", "Study"])
-def test_a_phone_shows_each_tab_without_scrolling_sideways(open_tab, name):
-    """390 px."""
-    page = open_tab(name, 390, 844)
-    page.wait_for_timeout(800)
-    assert page.evaluate("Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)") <= 390
+def test_a_phone_shows_each_tab_without_scrolling_sideways(open_tab):
+    """390 px, one tab after the other."""
+    page = open_tab("Lab", 390, 844)
+    drawn = {"Lab": "#lab-run", "What if": "#whatif-run", "Study": "#study-kinds .bars path"}
+    for name, part in drawn.items():
+        page.click(f".fl-tabs button[role=tab]:has-text('{name}')")
+        page.wait_for_selector(part)
+        wide = "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
+        page.wait_for_function(f"{wide} <= 390")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -70,8 +70,8 @@ class Frame:
     player: str | None = None
     text: str | None = None
     compare: str | None = None
-    chart: go.Figure | None = None
-    timeline: go.Figure | None = None
+    chart: go.Figure | dict | None = None
+    timeline: go.Figure | dict | None = None
 
     def outputs(self) -> tuple:
         values = (getattr(self, f.name) for f in dataclasses.fields(self))
@@ -205,7 +205,7 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
         target = await to_thread.run_sync(targets.of, target)
         settings = settings_of(target, *chosen)
         loaded = await to_thread.run_sync(models.get_drafter, target, spec)
-        yield _beginning(checked.notices, settings.gamma)
+        yield _beginning(checked.notices)
         session = await to_thread.run_sync(models.open_session, target, checked.text, loaded, settings)
 
         try:
@@ -294,13 +294,13 @@ def _failed(sentence: str, status: str) -> tuple:
     ).outputs()
 
 
-def _beginning(notices: tuple[str, ...], gamma: int) -> tuple:
+def _beginning(notices: tuple[str, ...]) -> tuple:
     return Frame(
         notices=render.notices_html(notices),
         status=render.status_html("The target reads the article, once for the whole run.", "running"),
         text="",
-        chart=charts.acceptance_figure([], gamma),
-        timeline=charts.timeline_figure(()),
+        chart=gr.update(value=None),
+        timeline=gr.update(value=None),
         compare=render.compare_waiting_html(_PLAIN_BESIDE),
     ).outputs()
 

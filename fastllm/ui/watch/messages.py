@@ -2,6 +2,8 @@
 
 A message holds only what is new, from a stated index on. Gradio shows the newest value of a component, so on a busy
 browser one message may hide another: the player notices the gap, and the last message of a run carries all of it.
+Its fields are written down in assets/player/fields.json: those of a message, and those that head, step and rejection
+have besides the trace's.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from uuid import uuid4
 
 from fastllm.analysis.metrics import Metrics, running
 from fastllm.analysis.rejections import rejections
+from fastllm.rules import lossless
 from fastllm.trace import Step, Trace
 from fastllm.ui import render
 
@@ -25,9 +28,10 @@ State = Literal["running", "done", "stopped"]
 
 
 def head_of(trace: Trace, recorded: bool = False) -> dict[str, Any]:
-    """The run without its steps; `recorded` says that it was made at another time."""
+    """The run without its steps; `recorded`: it was made at another time; `lossless`: what its rule promises."""
     plain = dataclasses.replace(trace.plain, steps=()) if trace.plain else None
-    return dataclasses.asdict(dataclasses.replace(trace, steps=(), plain=plain)) | {"recorded": recorded}
+    more = {"recorded": recorded, "lossless": lossless(trace.rule, trace.rollback)}
+    return dataclasses.asdict(dataclasses.replace(trace, steps=(), plain=plain)) | more
 
 
 def step_of(step: Step, eos_ids: Sequence[int], metrics: Metrics) -> dict[str, Any]:

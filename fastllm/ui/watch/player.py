@@ -1,7 +1,8 @@
 """The player: one component that draws a run, plays it in the browser and looks into its tokens. Files: assets/player/.
 
-It sends two events: ``open_trace`` with the text of a file that the viewer chose, ``open_recording`` with the name of
-a packaged one. Everything else happens in the browser, on steps already received.
+It sends three events: ``open_trace`` with the text of a file that the viewer chose, ``open_recording`` with the name of
+a packaged one, ``what_if`` with a run's trace and a token of it. Everything else happens in the browser, on steps
+already received.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from fastllm.trace import MAX_BYTES, Trace, TraceError, from_json
 from fastllm.ui import render
 from fastllm.ui.theme import STATUSES
 from fastllm.ui.watch import recordings
+from fastllm.ui.watch.methods import LOSSY
 
 FOLDER = ASSETS / "player"
 # In the order in which they need each other.
-SCRIPTS = ("text", "store", "source", "race", "stream", "predict", "inspector", "table", "files", "playback", "main")
+SCRIPTS = (
+    "text", "store", "source", "race", "stream", "predict", "residual", "walk", "inspector", "table", "files",
+    "playback", "main",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,6 @@ class Export:
 EXPORTS: tuple[Export, ...] = (
     Export("page", "As a web page", ".html", "text/html", export.to_html),
     Export("tokens", "Tokens as CSV", "-tokens.csv", "text/csv", export.to_csv),
-    Export(
-        "rejections",
-        "Rejections as CSV",
-        "-rejections.csv",
-        "text/csv",
-        lambda trace: rejections.to_csv(rejections.rejections(trace)),
-    ),
 )
 
 
@@ -64,6 +62,19 @@ async def export_run(asked: dict) -> dict[str, str]:
         return {"error": str(error)}
 
 
+async def export_rows(asked: dict) -> dict[str, str]:
+    """The rejections of the trace in `asked["text"]` that stand at the [step, place] pairs, from 0, of `asked["rows"]`,
+    as CSV in that order; answers and trust as of :func:`export_run`."""
+    text, rows = (asked.get("text"), asked.get("rows")) if isinstance(asked, dict) else (None, None)
+    if not isinstance(text, str) or not isinstance(rows, list):
+        return {"error": "There is no such table to save."}
+    wanted = [tuple(r) for r in rows if isinstance(r, list) and len(r) == 2 and all(type(n) is int for n in r)]
+    try:
+        return {"text": await to_thread.run_sync(lambda: rejections.to_csv(rejections.picked(from_json(text), wanted)))}
+    except TraceError as error:
+        return {"error": str(error)}
+
+
 def script() -> str:
     """The component's script: its configuration and markup as constants, then its files, in one function's scope."""
     config = {
@@ -71,6 +82,9 @@ def script() -> str:
         "figures": [{"name": name, "why": why} for name, why in render.figure_names()],
         "why": {key: render.GLOSSARY[key][1] for key in ("race", "residual", "p and q")},
         "kinds": rejections.KINDS,
+        "context": rejections.CONTEXT,
+        "fields": json.loads((FOLDER / "fields.json").read_text(encoding="utf-8")),
+        "lossy": LOSSY,
         "exports": [{"key": e.key, "label": e.label, "suffix": e.suffix, "type": e.type} for e in EXPORTS],
         "recordings": [{"name": r.name, "title": r.title} for r in recordings.listed()],
         "maxBytes": MAX_BYTES,
@@ -91,7 +105,7 @@ class Player(gr.HTML):
             html_template='<div class="fl-player"></div>',
             js_on_load=script(),
             apply_default_css=False,
-            server_functions=[export_run],
+            server_functions=[export_run, export_rows],
             **kwargs,
         )
 

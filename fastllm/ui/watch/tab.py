@@ -16,10 +16,10 @@ from fastllm.ui import limits, models, parts, render
 from fastllm.ui.examples import load_examples
 from fastllm.ui.owned import owned, stale_note
 from fastllm.ui.stage import Stage
-from fastllm.ui.watch import charts, handlers, links
+from fastllm.ui.watch import handlers, links
 from fastllm.ui.watch.cards import Cards, cards_html, cards_of
 from fastllm.ui.watch.expected import recorded
-from fastllm.ui.watch.lessons import GAMMA, TITLES, Start, lessons_for, start_of
+from fastllm.ui.watch.lessons import TITLES, Start, lessons_for, start_of
 from fastllm.ui.watch.methods import MENUS, about_html, explains
 from fastllm.ui.watch.player import Player
 
@@ -116,8 +116,8 @@ class Controls:
         return [*shown, *self.methods.values()]
 
 
-def build(stage: Stage) -> None:
-    """The tab's components, inside whatever block is open."""
+def build(stage: Stage) -> Player:
+    """The tab's components, inside whatever block is open. Returns the player, whose events other tabs follow."""
     live, targets, target = gr.State(handlers.Live()), stage.targets, stage.menu
     usual = gr.State(targets.first.preset.max_new_tokens)
     keys = [c.key for c in models.menu(targets.first)]
@@ -191,6 +191,7 @@ def build(stage: Stage) -> None:
         taken = [c.article, c.drafter, c.n, c.gamma, c.temperature, c.top_p, c.seed, *c.methods.values(), lesson]
         set_up = button.click(handlers.make_lesson(targets, key), stage.loaded, taken, **parts.HIDDEN)
         set_up.then(None, None, js="() => document.querySelector('#run').click()", **parts.HIDDEN)
+    return player
 
 
 def _controls(target: Target, start: Start) -> Controls:
@@ -318,8 +319,8 @@ def _results(lessons: Collection[str]) -> tuple[list[Any], dict[str, gr.Button],
                         compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
                 with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
                     parts.html(render.title_html("positions"))
-                    chart = parts.plot(charts.acceptance_figure([], GAMMA), "chart")
+                    chart = parts.plot(None, "chart")
             with gr.Column(elem_classes="fl-panel fl-chart-panel"):
                 parts.html(render.title_html("timeline"))
-                timeline = parts.plot(charts.timeline_figure(()), "timeline")
+                timeline = parts.plot(None, "timeline")
     return [notices, status, player, text, compare, chart, timeline], buttons, lesson

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from fastllm.analysis.whatif import MOST_TOKENS, WhatIfError, places, what_if
 from fastllm.targets.base import Target
-from fastllm.trace import Article, Trace, TraceError
+from fastllm.trace import Article, Trace, TraceError, from_json
 from fastllm.ui import parts, render
 from fastllm.ui.stage import Stage
 from fastllm.ui.uploads import read_trace
 from fastllm.ui.watch import recordings
+from fastllm.ui.watch.player import Player
 from fastllm.ui.whatif import view as whatif_view
+from fastllm.visible import visible
 
 
 def slim(trace: Trace) -> Trace:
@@ -22,8 +25,8 @@ def slim(trace: Trace) -> Trace:
     return dataclasses.replace(trace, article=Article("", trace.article.tokens, trace.article.cut), text="", plain=None)
 
 
-def build(stage: Stage) -> None:
-    """The tab's components and events, inside the current Blocks."""
+def build(stage: Stage) -> list[Any]:
+    """The tab's components and events, inside the current Blocks. Returns what an opened run fills, for `follow`."""
     names = [(r.title, r.name) for r in recordings.listed()]
     kept = gr.State(None)
     parts.html(whatif_view.INTRO)
@@ -57,6 +60,16 @@ def build(stage: Stage) -> None:
         trigger_mode="always_last",
         **quiet,
     )
+    return opened
+
+
+def follow(player: Player, opened: list[Any], tabs: gr.Tabs, own: str) -> None:
+    """Let the player's inspector ask about its token: the tab `own` of `tabs` opens with that run and token."""
+
+    def asked(event: gr.EventData) -> tuple:
+        return *open_asked(event._data), gr.Tabs(selected=own)
+
+    player.what_if(asked, None, [*opened, tabs], **parts.HIDDEN)
 
 
 def open_packaged(name: str) -> tuple:
@@ -69,11 +82,26 @@ def open_upload(path: str) -> tuple:
     return _opened(lambda: read_trace(path))
 
 
-def _opened(read) -> tuple:
-    """Trace for the session, list of places, sliders at the run's settings, first answer; or one sentence."""
+def open_asked(asked: Any) -> tuple:
+    """The run that the player shows, and one of its tokens: {"text": a trace, "step", "offset"}, not to be trusted."""
+    known = asked if isinstance(asked, dict) else {}
+    text = known.get("text")
+    return _opened(
+        lambda: from_json(text if isinstance(text, str) else ""), f"{known.get('step')}:{known.get('offset')}"
+    )
+
+
+def _opened(read: Callable[[], Trace], wanted: str = "") -> tuple:
+    """Trace for the session, list of places, sliders at the run's settings, first answer; or one sentence. The answer
+    is that of the place `wanted` (``step:offset``) or, where that is none, of the first rejection."""
     try:
         trace = slim(read())
         found = places(trace)
+        if trace.rule != "token":
+            raise TraceError(
+                f"This run was judged by the rule {visible(trace.rule)!r}, and what-if knows the arithmetic of the "
+                "rule 'token' only: open a run that was judged token by token."
+            )
         if not found:
             raise TraceError("This run has no tested draft token (plain decoding drafts none): open another one.")
     except ValueError as error:
@@ -83,7 +111,8 @@ def _opened(read) -> tuple:
         (whatif_view.place_name(p, trace.eos_ids, t.id), f"{p.step}:{p.offset}")
         for p, t in zip(found, token, strict=True)
     ]
-    first = next((f"{p.step}:{p.offset}" for p in found if p.status == "rejected"), choices[0][1])
+    refused = [f"{p.step}:{p.offset}" for p in found if p.status == "rejected"]
+    first = wanted if wanted in [where for _, where in choices] else (refused or [choices[0][1]])[0]
     return (
         trace,
         gr.Dropdown(choices=choices, value=first),

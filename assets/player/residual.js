@@ -1,0 +1,47 @@
+// What takes a refused token's place is drawn from the residual: its mass and its rows, from what the trace holds. Pure.
+
+/**
+ * The weight w of the target and the mass n of max(0, w p - q), of which a replacement at place `at` of `step` is a draw
+ * from max(0, w p - q) / n. Token rule: w = 1 and n = 1 - beta (Leviathan et al. 2023). Block verification (Sun et al.
+ * 2024, Algorithm 2): w_i = min(1, w_{i-1} p_i / q_i) and, from the recorded h_i = n / (n + 1 - w_i),
+ * n = h_i (1 - w_i) / (1 - h_i). null under any other rule, which draws nothing.
+ */
+function residualOf(step, at, rule) {
+  const t = step.draft[at];
+  if (rule === "token") return { w: 1, mass: 1 - (t.beta ?? 0) };
+  if (rule !== "block") return null;
+  const w = step.draft.slice(0, at).reduce((before, d) => Math.min(1, d.q > 0 ? (before * d.p) / d.q : 1), 1);
+  if (w === 1) return { w, mass: 1 - (t.beta ?? 0) };
+  const h = step.draft[at - 1].chance;
+  return { w, mass: (h * (1 - w)) / (1 - h) };
+}
+
+/**
+ * The recorded candidates and the replacement with their share of the residual. A row is exact where p and q of its
+ * token are recorded: since trace version 4 that is every candidate of both lists. Where q is not, the row is an upper
+ * bound (`known` false): candidates of older traces, and a replacement that is in neither list. A drafter without a
+ * distribution gives q = 1 to its token and 0 to every other, and so does temperature 0.
+ */
+function residualRows(t, emitted, greedy, { w, mass } = { w: 1, mass: 1 - (t.beta ?? 0) }) {
+  const oneHot = greedy || !t.q_top.length;
+  const q = new Map(t.p_top.filter((c) => c.other !== null && c.other !== undefined).map((c) => [c.id, c.other]));
+  for (const c of t.q_top) q.set(c.id, c.prob);
+  q.set(t.id, t.q);
+  const rows = t.p_top.map((c) => ({ id: c.id, text: c.text, p: c.prob }));
+  const listed = (id) => rows.some((r) => r.id === id);
+  // The drafter's own candidates, where the target gives them more.
+  for (const c of t.q_top) {
+    if (!listed(c.id) && w * (c.other ?? 0) > c.prob) rows.push({ id: c.id, text: c.text, p: c.other });
+  }
+  if (emitted && !listed(emitted.id)) rows.push({ id: emitted.id, text: emitted.text, p: emitted.p });
+  const whole = Math.max(mass, 1e-12);
+  return rows.map((r) => {
+    const value = Math.min(1, Math.max(0, w * r.p - (q.get(r.id) ?? 0)) / whole);
+    return { ...r, value, known: q.has(r.id) || oneHot };
+  });
+}
+
+/** Whether the record says q of every candidate of the target, as it does since trace version 4. */
+function saysBoth(t) {
+  return !t.q_top.length || t.p_top.every((c) => c.other !== null && c.other !== undefined);
+}
