@@ -160,6 +160,14 @@ class Step:
         return len(self.draft) + len(self.aside)
 
     @property
+    def side_places(self) -> tuple[int, ...]:
+        """The place in the draft, from 0, at which each token of `aside` would have stood."""
+        found: list[int] = []
+        for t in self.aside:
+            found.append(t.parent + 1 if t.parent < len(self.draft) else found[t.parent - len(self.draft)] + 1)
+        return tuple(found)
+
+    @property
     def accepted(self) -> int:
         """Draft tokens kept."""
         return sum(t.status == "accepted" for t in self.draft)

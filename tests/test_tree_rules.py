@@ -8,11 +8,15 @@ from functools import partial
 import pytest
 import torch
 
+from fastllm.analysis.metrics import summarise
+from fastllm.analysis.timing import Calls
+from fastllm.cli import main, render_step
 from fastllm.config import Sampling, Settings
 from fastllm.decode import speculative
 from fastllm.drafters import load_drafter
 from fastllm.drafters.base import DistributionSession, Draft, Drafter
 from fastllm.drafters.tree import TrieDrafter, grow, without
+from fastllm.export import to_csv, to_html
 from fastllm.rules.follow import follow
 from fastllm.sampling import Sampler, draw
 from fastllm.targets.load import load_target
@@ -288,6 +292,36 @@ def test_a_side_branch_may_end_the_text_and_the_limit_counts_depth(tiny, monkeyp
     assert [t.parent for t in trace.steps[0].aside] == [0, 3, 4]
     cut = run(tiny, ARTICLE, drafter, Settings(8, max_new_tokens=2, rule="follow", nodes=16))
     assert (cut.tokens, cut.ending) == (script[:2], "length")
+
+
+def test_every_surface_tells_the_branches(tiny):
+    """Figures count every node as drafted and a place once as tested; page, CSV and terminal show what lost."""
+    trace = run(tiny, ARTICLE, drafter_named("sometimes", tiny, ARTICLE), Settings(4, max_new_tokens=12, rule="follow"))
+    sides = sum(len(s.aside) for s in trace.steps)
+    nodes = sum(len(s.draft) for s in trace.steps) + sides
+    figures = summarise(trace)
+    assert (figures.drafted, figures.accepted) == (nodes, sum(s.accepted for s in trace.steps))
+    assert sum(Calls.of(trace.steps).drafted) == nodes
+    page, rows = to_html(trace), to_csv(trace).splitlines()
+    assert page.count('<details class="aside">') == sum(bool(s.aside) for s in trace.steps)
+    assert "8 nodes at most, 2 siblings" in page
+    assert sum("beside" in row for row in rows) == sides == len(rows) - 1 - sum(len(s.draft) for s in trace.steps)
+    first = next(s for s in trace.steps if s.aside)
+    assert f"[ignored:· {len(first.aside)} others]" in render_step(first, color=False)
+    assert all(0 <= place < 4 for s in trace.steps for place in s.side_places)
+
+
+def test_the_command_line_grows_trees(tmp_path, capsys):
+    """--rule follow --nodes --width reach the trace; a size out of range is told with exit status 2."""
+    article = tmp_path / "a.txt"
+    article.write_text(ARTICLE)
+    made = [str(article), "--drafter", "lstm", "--rule", "follow", "--nodes", "5", "--width", "3"]
+    assert main([*made, "--max-new-tokens", "12", "--json", str(tmp_path / "t.json")]) == 0
+    trace = from_json((tmp_path / "t.json").read_text())
+    assert (trace.rule, trace.nodes, trace.width) == ("follow", 5, 3)
+    assert "exact up to rounding" in capsys.readouterr().out
+    assert main([*made, "--nodes", "99"]) == 2
+    assert "nodes must be between 1 and 16" in capsys.readouterr().err
 
 
 def test_what_goes_with_trees_and_what_does_not(tiny):
