@@ -36,7 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--n", type=int, default=3, help="order of the n-gram drafter, 1 to 5")
     parser.add_argument("--gamma", type=int, default=4, help="draft length")
-    parser.add_argument("--rule", default="token", help="how drafts are judged: token, block, or bild (lossy)")
+    parser.add_argument(
+        "--rule", default="token", help="how drafts are judged: token, block, follow or siblings (trees), bild (lossy)"
+    )
+    parser.add_argument("--nodes", type=int, default=8, help="most nodes of a draft tree, for follow and siblings")
+    parser.add_argument("--width", type=int, default=2, help="most siblings in a draft tree")
     parser.add_argument(
         "--lengths",
         default="constant",
@@ -70,6 +74,8 @@ def render_step(step: Step, color: bool) -> str:
     parts = [_paint(t.text, t.status, color) for t in step.draft]
     if step.emitted:
         parts.append(_paint(step.emitted.text, step.emitted.kind, color))
+    if step.aside:
+        parts.append(_paint(f" {len(step.aside)} others", "ignored", color))
     return "".join(parts)
 
 
@@ -129,6 +135,7 @@ def _settings(args: argparse.Namespace, blocked: int, length: int) -> Settings:
     sampling = Sampling(args.temperature, args.top_k, args.top_p, blocked)
     rollback = rule_named(args.rule).threshold(args.rollback)
     more = {"rule": args.rule, "lengths": args.lengths, "rollback": rollback}
+    more |= {"nodes": args.nodes, "width": args.width}
     settings = Settings(args.gamma, sampling, args.seed, length, **more)
     rule_of(settings), lengths_of(settings)  # a wrong one is told before anything is read
     return settings

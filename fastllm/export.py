@@ -83,6 +83,7 @@ def to_html(trace: Trace, playing: Playing | None = None) -> str:
         ("Draft length γ", trace.gamma),
         ("Draft length policy", trace.lengths),
         ("Rule", trace.rule + (f", rollback {trace.rollback:g}" if trace.rollback else "")),
+        *([("Draft trees", f"{trace.nodes} nodes at most, {trace.width} siblings")] if trace.nodes else []),
         ("Temperature, top-p, top-k", f"{trace.temperature:g}, {trace.top_p:g}, {trace.top_k or 'off'}"),
         ("Seed", trace.seed),
         ("Repeated n-grams forbidden from", trace.no_repeat_ngram_size or "off"),
@@ -216,7 +217,24 @@ def _step(step: Step, eos_ids: Sequence[int], beyond: bool = False) -> str:
         instead = f" in place of {_name(refused.text, refused.id in eos_ids)}" if refused else ""
         sentence = f"{_name(emitted.text, emitted.id in eos_ids)}, {emitted.kind}{instead}, p {emitted.p:.3g}"
         parts.append(_token(emitted.text, emitted.kind, sentence, emitted.id in eos_ids))
-    return f'<span class="step{" beyond" if beyond else ""}">{"".join(parts)}</span>'
+    kind = "step beyond" if beyond else "step"
+    return f'<span class="{kind}">{"".join(parts)}{_branches(step, eos_ids)}</span>'
+
+
+def _branches(step: Step, eos_ids: Sequence[int]) -> str:
+    """What a draft tree held beside the path that was followed, folded."""
+    if not step.aside:
+        return ""
+    lines = []
+    for token, place in zip(step.aside, step.side_places, strict=True):
+        fate = "not tested" if token.chance is None else f"tested and refused, chance {token.chance:.3g}"
+        drawn = "" if token.u is None else f", u {token.u:.3g}"
+        words = (
+            f"{_name(token.text, token.id in eos_ids)}, place {place + 1} in the draft: {fate}{drawn}, p {token.p:.3g}"
+        )
+        lines.append(f'<li style="margin-left:{place}em">{_html(words)}</li>')
+    said = f"{len(lines)} other guess{'es' if len(lines) > 1 else ''}"
+    return f' <details class="aside"><summary>{said}</summary><ul>{"".join(lines)}</ul></details>'
 
 
 def _draft_sentence(token: DraftToken, emitted: Emitted | None, eos_ids: Sequence[int]) -> str:
@@ -286,6 +304,8 @@ dd {{ margin: 0; font-variant-numeric: tabular-nums; }}
 .ignored {{ color: var(--ignored); border-bottom: 2px dotted; }}
 .resampled {{ color: var(--resampled); box-shadow: inset 0 0 0 1.5px currentColor; padding: 1px 4px; }}
 .bonus {{ color: var(--panel); background: var(--bonus); padding: 1px 4px; }}
+.aside {{ display: inline-block; vertical-align: top; font-size: 13px; line-height: 1.5; color: var(--muted); }}
+.aside summary {{ cursor: pointer; }} .aside ul {{ list-style: none; margin: 0; padding: 0 0 0 8px; }}
 .wide {{ overflow-x: auto; }}
 .wide table {{ border-collapse: collapse; font-size: 14px; }}
 .wide :is(th, td) {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line);
@@ -310,10 +330,11 @@ dd {{ margin: 0; font-variant-numeric: tabular-nums; }}
   .legend {{ margin: 0 0 1mm; gap: 0 5mm; }}
   .stream {{ font-size: {sheets.stream:g}pt; line-height: 1.75; }}
   .wide {{ overflow: visible; }} .wide table {{ font-size: 8.5pt; line-height: 1.3; }}
-  .wide table {{ width: 100%; }} .wide :is(th, td) {{ padding: 0.3mm 3mm 0.3mm 0; white-space: pre-wrap; }}
+  .wide table {{ width: 100%; }} .wide :is(th, td) {{ padding: 0.3mm 3mm 0.3mm 0; }}
+  .wide th {{ white-space: pre-wrap; overflow-wrap: normal; }}
   .n {{ font-size: 0.75em; }}
   .article {{ font-size: {sheets.article:g}pt; columns: 2; column-gap: 8mm; }}
-  .plays, .beyond {{ display: none !important; }}
+  .plays, .beyond, .aside {{ display: none !important; }}
   .playing .printed, .left {{ display: block; }}
 }}
 """
@@ -325,7 +346,8 @@ CSV_COLUMNS = (
 
 
 def to_csv(trace: Trace) -> str:
-    """One row for each draft token, the ignored ones too; safe to open in a spreadsheet (fastllm/sheet.py).
+    """One row for each draft token, the ignored ones and a tree's other branches (``beside``) too; safe to open in a
+    spreadsheet (fastllm/sheet.py).
 
     Places are counted from 1, as the columns say. ``replacement`` is what the target put in a rejected token's place.
     ``chance`` is what each tested token was kept with under ``rule``. Empty cells: nothing drawn, or not tested.
@@ -337,4 +359,7 @@ def to_csv(trace: Trace) -> str:
             place = places.counted(step.index, offset, step.position + offset)
             judged = (t.id, t.text, t.status, t.p, t.q, t.u, chance_of(t, trace.rule), t.beta, trace.rule)
             rows.append(place + judged + ((new.text, new.p) if new else (None, None)))
+        for s, offset in zip(step.aside, step.side_places, strict=True):
+            place = places.counted(step.index, offset, step.position + offset)
+            rows.append((*place, s.id, s.text, "beside", s.p, s.q, s.u, s.chance, None, trace.rule, None, None))
     return sheet.to_csv(CSV_COLUMNS, rows)

@@ -17,8 +17,8 @@ WIDTH, HEIGHT = 186.0, 273.0
 _MM = 25.4 / 72  # of a point
 SIZES = (12.0, 11.0, 10.0, 9.0, 8.0, 7.0, 6.5)  # points
 # Of what is around the text: heading, settings, figures, legend, headings of sections.
-_FRONT = 128.0
-_BACK = 34.0
+_FRONT = 118.0
+_BACK = 38.0
 # Average advance of a character of system-ui, in ems, taken wide; and of a row of the table, in lines.
 _ADVANCE = 0.56
 _LEADING = 1.75  # of the stream, whose tokens have boxes

@@ -40,16 +40,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Method:
-    """How drafts are judged and how long they get: the settings of those names. The defaults are Algorithm 1's."""
+    """How drafts are judged and how long they get: the settings of those names. The defaults are Algorithm 1's; a rule
+    for trees has nodes and a width above 0."""
 
     rule: str = "token"
     lengths: str = "constant"
     rollback: float = 0.0
+    nodes: int = 0
+    width: int = 0
 
     @property
     def lossless(self) -> bool:
         """Whether greedy texts must be plain decoding's."""
         return lossless(self.rule, self.rollback)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of :class:`Settings`, which has sizes of its own for trees that are not asked for."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("nodes", "width")}
 
     def departures(self) -> dict[str, Any]:
         """What is not Algorithm 1's: a claim from before there were methods names none, and still holds."""
@@ -78,7 +85,7 @@ class Plan:
 
     def settings(self, job: Job, number: int) -> Settings:
         sampling = Sampling(job.temperature, 0, self.top_p, self.target.preset.no_repeat_ngram_size)
-        method = asdict(self.method) if job.drafter else {}
+        method = self.method.settings() if job.drafter else {}
         return Settings(job.gamma, sampling, self.seed + number, self.limit, self.top, **method)
 
     @property

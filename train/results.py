@@ -19,10 +19,11 @@ from train.measure import Job
 
 
 def method_of(record: Trace | Mapping[str, Any]) -> dict[str, Any]:
-    """Rule, draft lengths and rollback of a trace or of a row; rows from before there were several have the token
-    rule and constant drafts."""
+    """Rule, draft lengths, rollback and size of the trees of a trace or of a row; rows from before there were several
+    have the token rule and constant drafts, which are no trees."""
     get = record.get if isinstance(record, Mapping) else lambda k, _: getattr(record, k)
-    return {k: get(k, default) for k, default in (("rule", "token"), ("lengths", "constant"), ("rollback", 0.0))}
+    usual = (("rule", "token"), ("lengths", "constant"), ("rollback", 0.0), ("nodes", 0), ("width", 0))
+    return {k: get(k, default) for k, default in usual}
 
 
 def key_of(row: Mapping[str, Any]) -> tuple:

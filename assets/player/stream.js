@@ -40,6 +40,8 @@ function makeStream(box, store) {
       const at = step.draft.length;
       add(step.emitted.text, token(step, i, at, step.emitted.kind, step.emitted.text, step.say[at]));
     }
+    const side = judged && branches(step, store.ends);
+    if (side) node.append(" ", side);
     return { node, judged };
   }
 

@@ -27,8 +27,8 @@ from fastllm.ui.watch.methods import LOSSY
 FOLDER = ASSETS / "player"
 # In the order in which they need each other.
 SCRIPTS = (
-    "text", "store", "source", "race", "stream", "predict", "residual", "walk", "inspector", "table", "files",
-    "playback", "main",
+    "text", "store", "source", "race", "branches", "stream", "predict", "residual", "walk", "inspector", "table",
+    "files", "playback", "main",
 )  # fmt: skip
 
 
