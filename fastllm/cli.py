@@ -36,7 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--n", type=int, default=3, help="order of the n-gram drafter, 1 to 5")
     parser.add_argument("--gamma", type=int, default=4, help="draft length")
-    parser.add_argument("--rule", default="token", help="how drafts are judged: token, block, or bild (lossy)")
+    parser.add_argument(
+        "--rule", default="token", help="how drafts are judged: token, block, follow or siblings (trees), bild (lossy)"
+    )
+    parser.add_argument("--nodes", type=int, default=8, help="most nodes of a draft tree, for follow and siblings")
+    parser.add_argument("--width", type=int, default=2, help="most siblings in a draft tree")
     parser.add_argument(
         "--lengths",
         default="constant",
@@ -70,6 +74,8 @@ def render_step(step: Step, color: bool) -> str:
     parts = [_paint(t.text, t.status, color) for t in step.draft]
     if step.emitted:
         parts.append(_paint(step.emitted.text, step.emitted.kind, color))
+    if step.aside:
+        parts.append(_paint(f" {len(step.aside)} others", "ignored", color))
     return "".join(parts)
 
 
@@ -129,6 +135,7 @@ def _settings(args: argparse.Namespace, blocked: int, length: int) -> Settings:
     sampling = Sampling(args.temperature, args.top_k, args.top_p, blocked)
     rollback = rule_named(args.rule).threshold(args.rollback)
     more = {"rule": args.rule, "lengths": args.lengths, "rollback": rollback}
+    more |= {"nodes": args.nodes, "width": args.width}
     settings = Settings(args.gamma, sampling, args.seed, length, **more)
     rule_of(settings), lengths_of(settings)  # a wrong one is told before anything is read
     return settings
@@ -144,6 +151,7 @@ def _run(args: argparse.Namespace) -> Trace:
 
     from fastllm.decode import autoregressive, make_trace, speculative
     from fastllm.drafters import load_drafter
+    from fastllm.lengths import Carried
     from fastllm.rules import lossless
     from fastllm.targets.load import load_target
 
@@ -151,6 +159,8 @@ def _run(args: argparse.Namespace) -> Trace:
     console.tell(target.notes)
     settings = _settings(args, target.preset.no_repeat_ngram_size, target.preset.max_new_tokens)
     drafter = load_drafter(target, f"ngram:{args.n}" if args.drafter == "ngram" else args.drafter)
+    carried, asked = Carried(), settings
+    settings = carried.begin(asked, drafter.name)
     color = args.color == "always" or (args.color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     session = target.open(text)
     if session.article.cut:
@@ -173,6 +183,8 @@ def _run(args: argparse.Namespace) -> Trace:
     print(f"\n\n{trace.text}\n")
     print("\n".join(figures(summarise(trace))))
     print(f"engine: {trace.arithmetic}")
+    if (left := carried.end(asked, drafter.name, trace)) is not None:
+        print(f"draft lengths: {trace.lengths} at first, threshold {left:.2f} at the end")
     if not lossless(trace.rule, trace.rollback):
         print(f"rule: {trace.rule}, rollback {trace.rollback:g}: lossy, this need not be the target's own text")
     if args.baseline:

@@ -19,6 +19,8 @@ CHECKPOINTS = ROOT / "checkpoints"
 ASSETS = ROOT / "assets"
 
 MAX_GAMMA = 16
+# A tree's: with the last token of the text its nodes are one call.
+MAX_NODES, MAX_WIDTH = 16, 4
 # Of a trace's, too.
 MAX_TOP_K = 10**7
 MAX_SEED = 2**63 - 1
@@ -82,6 +84,8 @@ class Settings:
         lengths: how long drafts get, a spec of fastllm.lengths: ``constant``, ``confidence:0.4``. Gamma is the most, or
             the first.
         rollback: nats that the rule ``bild`` forgives.
+        nodes, width: of the trees that the rules ``follow`` and ``siblings`` judge: most nodes in all, most children of
+            each. Gamma is the greatest depth.
     """
 
     gamma: int = 4
@@ -92,11 +96,15 @@ class Settings:
     rule: str = "token"
     lengths: str = "constant"
     rollback: float = 0.0
+    nodes: int = 8
+    width: int = 2
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.rollback) and 0 <= self.rollback <= 100):
             raise ValueError(f"The rollback threshold must be between 0 and 100 nats, not {self.rollback}.")
         whole_number(self.gamma, "Draft length gamma", 1, MAX_GAMMA)
+        whole_number(self.nodes, "The number of a tree's nodes", 1, MAX_NODES)
+        whole_number(self.width, "The width of a tree", 1, MAX_WIDTH)
         whole_number(self.seed, "The seed", 0, MAX_SEED)
         whole_number(self.max_new_tokens, "The summary's length limit (in tokens)", 1, 1024)
         whole_number(self.top, "The number of inspected tokens", 0, 50)

@@ -12,11 +12,12 @@ import torch
 
 from fastllm.config import Settings
 from fastllm.drafters.base import Draft, Drafter
+from fastllm.drafters.tree import grow
 from fastllm.lengths import lengths_of
 from fastllm.rules import rule_of
 from fastllm.sampling import one_hot
 from fastllm.targets.base import Target, TargetSession
-from fastllm.trace import Candidate, DraftToken, Emitted, Ending, Step, Stop, Trace
+from fastllm.trace import Candidate, DraftToken, Emitted, Ending, SideToken, Step, Stop, Trace
 from fastllm.verify import Verdict
 
 
@@ -42,6 +43,10 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
             f"limit is {settings.max_new_tokens}: lower it."
         )
     rule, lengths = rule_of(settings), lengths_of(settings)
+    if drafter and drafter.branches and not rule.tree:
+        raise ValueError(
+            f"{drafter.name!r} guesses a tree, which the rule {rule.key!r} cannot judge: choose the rule 'follow'."
+        )
     prefix: list[int] = []
     drafting = None
     for index in range(settings.max_new_tokens):
@@ -51,15 +56,22 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
         # The target adds a token of its own: a draft longer than this could only be cut at the limit.
         room = settings.max_new_tokens - len(prefix) - 1
         cap = lengths.limit() if drafting else 0
-        draft = drafting.propose(prefix, min(cap, room), lengths) if drafting and room else Draft(())
+        if not (drafting and room):
+            draft = Draft(())
+        elif rule.tree:
+            size = settings.nodes, settings.width, rule.drawn
+            draft = grow(drafting, sampler, prefix, min(cap, room), *size)
+        else:
+            draft = drafting.propose(prefix, min(cap, room), lengths)
         clock.append(time.perf_counter())
-        logits = session.score(prefix, draft.ids)
+        rows = (prefix, draft.ids) if draft.parents is None else (prefix, draft.ids, draft.parents)
+        logits = session.score(*rows)
         clock.append(time.perf_counter())
-        certain = sampler.best(logits, prefix, draft.ids) if settings.sampling.greedy else None
-        p = one_hot(certain, logits.shape[1]) if certain else sampler.distribution(logits, prefix, draft.ids)
+        certain = sampler.best(logits, *rows) if settings.sampling.greedy else None
+        p = one_hot(certain, logits.shape[1]) if certain else sampler.distribution(logits, *rows)
         k = len(draft.ids)
         q = draft.q
-        if q is None and draft.logits is not None and not settings.sampling.greedy:
+        if q is None and draft.logits is not None and draft.parents is None and not settings.sampling.greedy:
             raise ValueError("a drafter that samples must say which distribution it sampled from")
         u = [0.0] * (k + 1) if settings.sampling.greedy else sampler.uniform(k + 1)
         more: dict = {"certain": certain} if rule.certain else {}
@@ -68,12 +80,17 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
                 "soft": sampler.masked(logits, prefix, draft.ids).softmax(-1),
                 "rollback": settings.rollback,
             }
+        if rule.tree:
+            more = {"parents": draft.parents}
         verdict = rule.judge(draft.ids, p, q, u, target.eos_ids, **more)
         lengths.learn(k, verdict.accepted)
         # What follows is for whoever watches: no decoder needs it, so no clock counts it.
         clock.append(time.perf_counter())
-        stop = _stop(draft, cap, room, target.eos_ids)
-        step = _record(session, settings, index, len(prefix), draft, logits, p, u, verdict, clock, stop, cap)
+        stop = _stop(draft, settings.nodes if draft.parents else cap, room, target.eos_ids)
+        aside = _aside(session, settings, draft, u, verdict)
+        if verdict.order is not None:
+            draft, logits, p, u = _along(verdict.order, draft, logits, p, u)
+        step = _record(session, settings, index, len(prefix), draft, logits, p, u, verdict, clock, stop, cap, aside)
         prefix += step.tokens
         yield step
         if prefix[-1] in target.eos_ids or len(prefix) >= settings.max_new_tokens:
@@ -107,6 +124,7 @@ def _record(
     clock: list[float],
     stop: Stop,
     cap: int,
+    aside: tuple[SideToken, ...],
 ) -> Step:
     """The Step of one target call. `clock`: the times at its start, after drafting, the target and verification."""
     piece = session.target.piece
@@ -148,7 +166,45 @@ def _record(
         emitted = Emitted(verdict.token, piece(verdict.token), verdict.kind, chosen, p_top[row], rank)
     started, drafted, scored, verified = clock
     seconds = drafted - started, scored - drafted, verified - scored
-    return Step(index, position, tokens, emitted, *seconds, stop=stop, cap=cap, calls=draft.calls)
+    return Step(index, position, tokens, emitted, *seconds, stop=stop, cap=cap, calls=draft.calls, aside=aside)
+
+
+def _along(
+    order: Sequence[int], draft: Draft, logits: torch.Tensor, p: torch.Tensor, u: Sequence[float]
+) -> tuple[Draft, torch.Tensor, torch.Tensor, list[float]]:
+    """A tree's nodes in `order`, a path from the root, as a chain: its draft, the rows of logits and p that follow the
+    text and each of them, their draws and the last."""
+    nodes, rows = list(order), [0, *(i + 1 for i in order)]
+    chain = Draft(
+        tuple(draft.ids[i] for i in nodes),
+        None if draft.q is None else draft.q[nodes],
+        None if draft.logits is None else draft.logits[nodes],
+        tuple(draft.by[i] for i in nodes) if draft.by else (),
+        draft.unsure,
+        draft.calls,
+    )
+    return chain, logits[rows], p[rows], [*(u[i] for i in nodes), u[-1]]
+
+
+def _aside(
+    session: TargetSession, settings: Settings, draft: Draft, u: Sequence[float], verdict: Verdict
+) -> tuple[SideToken, ...]:
+    """A tree's nodes beside the path that was followed."""
+    place = {node: i for i, node in enumerate([*(verdict.order or ()), *(a.node for a in verdict.aside)])} | {-1: -1}
+    drawn = not settings.sampling.greedy
+    return tuple(
+        SideToken(
+            id=draft.ids[a.node],
+            text=session.target.piece(draft.ids[a.node]),
+            parent=place[draft.parents[a.node]] if draft.parents else -1,
+            p=a.p,
+            q=a.q,
+            u=u[a.node] if drawn and a.chance is not None else None,
+            chance=a.chance,
+            by=draft.by[a.node] if draft.by else "",
+        )
+        for a in verdict.aside
+    )
 
 
 def _stop(draft: Draft, cap: int, room: int, eos_ids: Sequence[int]) -> Stop:
@@ -218,6 +274,7 @@ def make_trace(
 ) -> Trace:
     """The trace of a run: `drafter` None says that it was plain decoding."""
     target, sampling = session.target, settings.sampling
+    tree = drafter is not None and rule_of(settings).tree
     return Trace(
         mode="speculative" if drafter else "autoregressive",
         target=target.preset.name,
@@ -243,9 +300,12 @@ def make_trace(
         },
         eos_ids=target.eos_ids,
         engine=target.engine.name,
-        to_the_last_bit=target.engine.to_the_last_bit,
+        # A side branch is scored between the others' rows, which shifts the order of its sums.
+        to_the_last_bit=target.engine.to_the_last_bit and not tree,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         rule=settings.rule if drafter else "token",
         lengths=settings.lengths if drafter else "constant",
         rollback=float(settings.rollback) if drafter else 0.0,
+        nodes=settings.nodes if tree else 0,
+        width=settings.width if tree else 0,
     )

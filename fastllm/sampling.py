@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from fastllm.config import Sampling
+from fastllm.trees import prefixes
 
 
 def distribution(logits: torch.Tensor, settings: Sampling) -> torch.Tensor:
@@ -168,11 +169,19 @@ class Sampler:
         """Tokens that may not follow `prefix` because they would repeat an n-gram."""
         return self._blocker.blocked(prefix) if self.settings.no_repeat_ngram_size else []
 
-    def masked(self, logits: torch.Tensor, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
+    def masked(
+        self,
+        logits: torch.Tensor,
+        prefix: Sequence[int],
+        draft: Sequence[int] = (),
+        parents: Sequence[int] | None = None,
+    ) -> torch.Tensor:
         """Logits with every forbidden token at -inf, each row by its own prefix; the input is left as it is.
 
         Args:
-            logits: shape (k + 1, vocabulary): row i follows `prefix` + `draft[:i]`.
+            logits: shape (k + 1, vocabulary): row i follows `prefix` + `draft[:i]`, or, where the draft is a tree, row
+                i + 1 follows `prefix` and the path to node i.
+            parents: of a draft that is a tree (fastllm/trees.py).
 
         Returns:
             same shape.
@@ -180,29 +189,39 @@ class Sampler:
         out = logits.clone()
         rows = out.numpy()
         rows[:, self.vocab_size :] = -np.inf
-        for row, blocked in zip(rows, self._blocked_rows(len(out), prefix, draft), strict=True):
+        for row, blocked in zip(rows, self._blocked_rows(len(out), prefix, draft, parents), strict=True):
             row[blocked] = -np.inf
         if self.first_id is not None and not prefix:
             rows[0] = -np.inf
             rows[0, self.first_id] = 0.0
         return out
 
-    def _blocked_rows(self, n: int, prefix: Sequence[int], draft: Sequence[int]) -> list[list[int]]:
+    def _blocked_rows(
+        self, n: int, prefix: Sequence[int], draft: Sequence[int], parents: Sequence[int] | None = None
+    ) -> list[list[int]]:
         """What may follow neither `prefix` nor `prefix` + `draft[:i]`, i below n, because it would repeat an n-gram."""
         if not self.settings.no_repeat_ngram_size:
             return [[]] * n
+        if parents is not None:
+            return [list(self._blocker.blocked(line)) for line in prefixes(prefix, draft, parents)]
         text = [*prefix, *draft]
         return [list(self._blocker.blocked(text[: len(prefix) + i])) for i in range(n)]
 
-    def distribution(self, logits: torch.Tensor, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
+    def distribution(
+        self,
+        logits: torch.Tensor,
+        prefix: Sequence[int],
+        draft: Sequence[int] = (),
+        parents: Sequence[int] | None = None,
+    ) -> torch.Tensor:
         """:func:`distribution` of :meth:`masked`; shapes as there."""
         if self.settings.greedy:
-            return one_hot(self.best(logits, prefix, draft), logits.shape[1])
+            return one_hot(self.best(logits, prefix, draft, parents), logits.shape[1])
         if self.first_id is not None and not prefix:
-            return distribution(self.masked(logits, prefix, draft), self.settings)
+            return distribution(self.masked(logits, prefix, draft, parents), self.settings)
         # A copy of all the logits costs as much as their softmax: forbid for its time only.
         rows = logits.numpy()
-        blocked = self._blocked_rows(len(rows), prefix, draft)
+        blocked = self._blocked_rows(len(rows), prefix, draft, parents)
         padding, kept = rows[:, self.vocab_size :].copy(), [r[b] for r, b in zip(rows, blocked, strict=True)]
         try:
             rows[:, self.vocab_size :] = -np.inf
@@ -215,11 +234,17 @@ class Sampler:
             rows[:, self.vocab_size :] = padding
         return found
 
-    def best(self, logits: torch.Tensor, prefix: Sequence[int], draft: Sequence[int] = ()) -> list[int]:
+    def best(
+        self,
+        logits: torch.Tensor,
+        prefix: Sequence[int],
+        draft: Sequence[int] = (),
+        parents: Sequence[int] | None = None,
+    ) -> list[int]:
         """The most probable token of each row of :meth:`masked` (the first, on a tie), k + 1 ids."""
         rows = logits.numpy()[:, : self.vocab_size]
         found = [int(row.argmax()) for row in rows]  # row by row: a fifth of torch's time
-        for i, blocked in enumerate(self._blocked_rows(len(rows), prefix, draft)):
+        for i, blocked in enumerate(self._blocked_rows(len(rows), prefix, draft, parents)):
             if found[i] in blocked:
                 row = rows[i].copy()
                 row[blocked] = -np.inf

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from fastllm.config import MAX_SEED
 
-TRACE_VERSION = 4
+TRACE_VERSION = 5
 # A run of 1024 tokens with all its candidates stays below it.
 MAX_BYTES = 8_000_000
 MAX_TOKEN_TEXT = 500
@@ -85,6 +85,28 @@ class DraftToken:
 
 
 @dataclass(frozen=True)
+class SideToken:
+    """A node of a draft tree beside the path that the step followed.
+
+    Attributes:
+        parent: what it would have followed: -1 the text before the step, 0 .. len(draft) - 1 a token of the draft, and
+            from there on the side tokens in their order.
+        p, q: its probability under the target and under the drafter, after that parent.
+        u, chance: the draw and what it was compared with, where it was tested and refused; None where it was not.
+        by: as of a draft token.
+    """
+
+    id: int
+    text: str
+    parent: int
+    p: float
+    q: float
+    u: float | None = None
+    chance: float | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class Emitted:
     """The token that the target itself adds at the end of a step.
 
@@ -116,6 +138,8 @@ class Step:
             text, the drafter was unsure, or it had nothing more to propose.
         cap: the most tokens that the draft might have.
         calls: forward passes of the drafter's models.
+        aside: of a draft that was a tree, what stood beside the path that was followed; the path itself, with the
+            likeliest refused branch at its end, is `draft`.
     """
 
     index: int
@@ -128,6 +152,20 @@ class Step:
     stop: Stop = "gamma"
     cap: int = 0
     calls: int = 0
+    aside: tuple[SideToken, ...] = ()
+
+    @property
+    def drafted(self) -> int:
+        """Tokens that the drafter proposed, branches included."""
+        return len(self.draft) + len(self.aside)
+
+    @property
+    def side_places(self) -> tuple[int, ...]:
+        """The place in the draft, from 0, at which each token of `aside` would have stood."""
+        found: list[int] = []
+        for t in self.aside:
+            found.append(t.parent + 1 if t.parent < len(self.draft) else found[t.parent - len(self.draft)] + 1)
+        return tuple(found)
 
     @property
     def accepted(self) -> int:
@@ -172,6 +210,7 @@ class Trace:
     ``made`` says when (ISO 8601, UTC), ``engine`` who multiplied, and ``to_the_last_bit`` whether p could not depend on
     the draft around it (fastllm/targets/base.py). ``plain`` is None where plain decoding was not run. ``rule``,
     ``lengths`` and ``rollback`` are those of the settings; fastllm.rules.lossless says what the rule promises.
+    ``nodes`` and ``width`` are those of draft trees, 0 where the drafts were chains.
     """
 
     mode: Mode
@@ -200,6 +239,8 @@ class Trace:
     rule: str = "token"
     lengths: str = "constant"
     rollback: float = 0.0
+    nodes: int = 0
+    width: int = 0
     version: int = TRACE_VERSION
 
     @property
@@ -241,8 +282,8 @@ def to_json(trace: Trace, indent: int | None = None) -> str:
 
 
 def from_json(text: str) -> Trace:
-    """Read a trace, trusting nothing in it. Versions 1 to 3 are read too: 1 had no `plain`, `made` and `eos_id`,
-    2 one `eos_id`, 3 one rule and drafts of one drafter.
+    """Read a trace, trusting nothing in it. Versions 1 to 4 are read too: 1 had no `plain`, `made` and `eos_id`,
+    2 one `eos_id`, 3 one rule and drafts of one drafter, 4 drafts that are chains.
 
     Raises:
         TraceError: too large, not JSON, another version, or a field missing, unknown, of the wrong type or out of
@@ -259,8 +300,9 @@ def from_json(text: str) -> Trace:
             value = {"eos_id": 1, "made": "", "plain": None} | value | {"version": 2}
         if value.get("version") == 2:
             value = _from_2(value)
-        if value.get("version") == 3:
-            value = _filled(Trace, value) | {"version": TRACE_VERSION}
+        for version, since in _SINCE.items():
+            if value.get("version") == version - 1:
+                value = _filled(Trace, value, since) | {"version": version}
         if value.get("version") != TRACE_VERSION:
             raise TraceError(
                 f"This trace has version {_short(value.get('version'))}; this program reads version {TRACE_VERSION}."
@@ -282,13 +324,16 @@ def _from_2(value: dict) -> dict:
     return rest | {"eos_ids": [value.get("eos_id")], "engine": "torch", "to_the_last_bit": False, "version": 3}
 
 
-# What version 4 added, by kind: absent in version 3, where the defaults say what was so.
-_SINCE_4: dict[type, tuple[str, ...]] = {
-    Trace: ("rule", "lengths", "rollback"),
-    Step: ("stop", "cap", "calls"),
-    DraftToken: ("by", "chance", "p_rank", "q_rank"),
-    Emitted: ("p_rank",),
-    Candidate: ("other",),
+# What a version added, by kind: absent in the one before it, where the defaults say what was so.
+_SINCE: dict[int, dict[type, tuple[str, ...]]] = {
+    4: {
+        Trace: ("rule", "lengths", "rollback"),
+        Step: ("stop", "cap", "calls"),
+        DraftToken: ("by", "chance", "p_rank", "q_rank"),
+        Emitted: ("p_rank",),
+        Candidate: ("other",),
+    },
+    5: {Trace: ("nodes", "width"), Step: ("aside",)},
 }
 # Where in an object others lie, and of which kind; what lies elsewhere or is of another kind is left for _decode.
 _INSIDE: dict[type, dict[str, type]] = {
@@ -300,16 +345,17 @@ _INSIDE: dict[type, dict[str, type]] = {
 }
 
 
-def _filled(kind: type, value: Any) -> Any:
-    """An object of version 3 with the fields of version 4 at their defaults; what it has of them stays."""
+def _filled(kind: type, value: Any, since: dict[type, tuple[str, ...]]) -> Any:
+    """An object of an older version with the fields that the next one added at their defaults; what it has of them
+    stays."""
     if isinstance(value, list):
-        return [_filled(kind, v) for v in value]
+        return [_filled(kind, v, since) for v in value]
     if not isinstance(value, dict):
         return value
     inside = _INSIDE.get(kind, {})
-    known = {k: _filled(inside[k], v) if k in inside else v for k, v in value.items()}
-    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
-    return {name: defaults[name] for name in _SINCE_4.get(kind, ())} | known
+    known = {k: _filled(inside[k], v, since) if k in inside else v for k, v in value.items()}
+    defaults: dict[str, Any] = {f.name: [] if f.default == () else f.default for f in dataclasses.fields(kind)}
+    return {name: defaults[name] for name in since.get(kind, ())} | known
 
 
 def _no_constant(name: str) -> float:
@@ -327,6 +373,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "max_new_tokens": (1, 10**6),
     "seconds_encode": (0, 10**6),
     "rollback": (0, 100),
+    "nodes": (0, 1000),
+    "width": (0, 1000),
 }
 MAX_NAME = 500
 
@@ -375,6 +423,12 @@ def _check_steps(path: str, steps: tuple[Step, ...]) -> None:
                 _check_range(f"{where}.{name}", 1 if rank is None else rank, 1, 10**7)
             for name in ("p_top", "q_top"):
                 _check_candidates(f"{where}.{name}", getattr(token, name))
+        for j, side in enumerate(step.aside):
+            where = f"{at}.aside[{j}]"
+            _check_token(where, side.id, side.text)
+            _check_probabilities(where, p=side.p, q=side.q, u=side.u, chance=side.chance)
+            if not -1 <= side.parent < len(step.draft) + j:
+                raise TraceError(f"{where}.parent should be -1 or stand before it, not {_short(side.parent)}.")
         if step.emitted:
             _check_token(f"{at}.emitted", step.emitted.id, step.emitted.text)
             _check_probabilities(f"{at}.emitted", p=step.emitted.p)

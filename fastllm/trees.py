@@ -11,9 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# A tree has at most so many nodes: with the last token of the text they are one call of the engine (its MOST rows).
-MAX_NODES = 16
-MAX_WIDTH = 4
+from fastllm.config import MAX_NODES
 
 
 def check(parents: Sequence[int]) -> None:

@@ -13,8 +13,19 @@ from fastllm.trace import Kind
 
 
 @dataclass(frozen=True)
+class Aside:
+    """A node of a tree that does not stand on the path which was recorded: its index among the draft's nodes, its
+    probabilities, and what it was tested with; None where it was not."""
+
+    node: int
+    p: float
+    q: float
+    chance: float | None
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What the rule says of a draft of k tokens.
+    """What the rule says of a draft of k tokens, or of the k nodes on the path that it took through a tree.
 
     Attributes:
         accepted: how many draft tokens are kept, 0 .. k.
@@ -23,6 +34,8 @@ class Verdict:
         betas: sum over the vocabulary of min(p, q) at each *tested* position, min(accepted + 1, k) floats.
         chances: what each token that was tested was kept with, to be compared with its u: of the first min(accepted +
             1, k) tokens, or of all k where the rule judges the draft as a whole.
+        order: the nodes of a tree that the k tokens are; None for a chain.
+        aside: its other nodes.
     """
 
     accepted: int
@@ -32,6 +45,8 @@ class Verdict:
     q: tuple[float, ...]
     betas: tuple[float, ...]
     chances: tuple[float, ...] = ()
+    order: tuple[int, ...] | None = None
+    aside: tuple[Aside, ...] = ()
 
 
 def residual(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:

@@ -163,28 +163,39 @@ def test_a_result_that_cannot_be_written_after_all_is_told(tiny_folder, article_
     assert "could not be written to /dev/full (No space left on device)" in error
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "cp437", "utf-8"])
-def test_output_fits_whatever_encoding_the_stream_has(tiny_folder, article_file, encoding):
-    """Every sign that the stream lacks becomes ASCII: exit status 0, all figures there, nothing said of the input."""
+def into(monkeypatch, stream: str, encoding: str) -> io.BytesIO:
+    """Puts a stream of that encoding in the place of sys.stdout or sys.stderr; its bytes."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, stream, io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+    return raw
+
+
+def test_a_process_whose_streams_lack_signs_prints_all_the_same(tiny_folder, article_file):
+    """The whole command under PYTHONIOENCODING: exit status 0, nothing on standard error."""
     command = [sys.executable, "-m", "fastllm", str(article_file), "--target", str(tiny_folder), "--drafter", "lookup"]
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     done = subprocess.run([*command, "--max-new-tokens", "12"], capture_output=True, env=environment, check=False)
-    printed = done.stdout.decode(encoding)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == b""
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "[rejected:x" in done.stdout.decode("cp1252")
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "cp437", "utf-8"])
+def test_output_fits_whatever_encoding_the_stream_has(tiny_folder, article_file, monkeypatch, encoding):
+    """Every sign that the stream lacks becomes ASCII: exit status 0, all figures there."""
+    raw = into(monkeypatch, "stdout", encoding)
+    arguments = [str(article_file), "--target", str(tiny_folder), "--drafter", "lookup", "--max-new-tokens", "12"]
+    assert main(arguments) == 0
+    printed = raw.getvalue().decode(encoding)
     assert "accepted/tested" in printed
     assert ("[rejected:\u2717" if encoding == "utf-8" else "[rejected:x") in printed
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
-def test_refusals_fit_the_stream_too(encoding, tmp_path):
+def test_refusals_fit_the_stream_too(encoding, monkeypatch, tmp_path):
     """A name that standard error cannot write is told all the same, in one line."""
-    name = str(tmp_path / "ni\u00f1o \u2192 \u4f60.txt")
-    environment = {**os.environ, "PYTHONIOENCODING": encoding}
-    command = [sys.executable, "-m", "fastllm", name]
-    done = subprocess.run(command, capture_output=True, env=environment, check=False)
-    said = done.stderr.decode(encoding)
-    assert done.returncode == 2
+    raw = into(monkeypatch, "stderr", encoding)
+    assert main([str(tmp_path / "ni\u00f1o \u2192 \u4f60.txt")]) == 2
+    said = raw.getvalue().decode(encoding)
     assert said.startswith("fastllm: There is no file")
     assert said.count("\n") == 1
 

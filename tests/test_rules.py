@@ -159,7 +159,9 @@ def test_what_a_rule_promises():
     assert [lossless(r) for r in ("token", "block", "magic")] == [True, True, False]
     assert lossless("bild", 0.0)
     assert not lossless("bild", 0.1)
-    with pytest.raises(ValueError, match="no acceptance rule 'magic': give one of token, block, bild"):
+    with pytest.raises(
+        ValueError, match="no acceptance rule 'magic': give one of token, block, follow, siblings, bild"
+    ):
         rule_named("magic")
     with pytest.raises(ValueError, match="for greedy decoding only: set the temperature to 0"):
         rule_of(Settings(sampling=Sampling(1.0), rule="bild"))

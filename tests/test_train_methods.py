@@ -49,7 +49,7 @@ def test_rows_say_rule_and_lengths_and_a_drafter_may_be_made_of_two(data, tiny_f
     state = ("--state", str(tmp_path / "state"))
     more = ("--drafters", drafters, "--gamma", "2", "--temperature", "0,1", "--rule", "block", *state)
     found = results(tiny_folder, data, tmp_path / "a.json", *more, "--lengths", "confidence:0.3")
-    method = {"rule": "block", "lengths": "confidence:0.3", "rollback": 0.0}
+    method = {"rule": "block", "lengths": "confidence:0.3", "rollback": 0.0, "nodes": 0, "width": 0}
     assert found["method"] == method
     assert [r["drafter"] for r in found["rows"]] == [d for d in drafters.split(",") for _ in (0, 1)]
     for row in found["rows"] + found["best"]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -80,19 +77,6 @@ def test_a_cut_run_resumes_to_the_same_weights(data, trained, tmp_path):
     assert main(train_arguments(data, tmp_path)) == 0
     one, two = weights(trained), weights(tmp_path / "target")
     assert max(float((one[k] - two[k]).abs().max()) for k in one) < 2e-3
-
-
-def test_it_runs_under_accelerate_launch_on_two_processes(data, tmp_path):
-    """Two CPU processes share each batch; the record says so."""
-    # accelerate has no flag for several CPU processes without MPI: its torchrun launcher with the CPU asked for is one.
-    launch = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no -m train"
-    steps = "copy_short=1,copy_long=0,extract=1,summarize=1,cooldown=0,polish=0"
-    arguments = train_arguments(data, tmp_path, steps)
-    command = [sys.executable, "-m", "accelerate.commands.launch", *launch.split(), *arguments]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads((tmp_path / "target" / "record.json").read_text())["processes"] == 2
 
 
 def test_a_given_t5_can_be_fine_tuned(data, tiny_folder, tmp_path):

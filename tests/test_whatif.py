@@ -16,10 +16,21 @@ V, TOP = 60, 5
 PREFIX = (7, 8, 9, 7, 8)  # with 3-grams blocked, 9 may not follow
 
 
-def candidates(logits: torch.Tensor, probs: torch.Tensor, top: int = TOP) -> tuple[Candidate, ...]:
+def candidates(logits: torch.Tensor, probs: torch.Tensor, other: torch.Tensor, top: int = TOP) -> tuple[Candidate, ...]:
     raw = logits.softmax(-1)
     order = raw.argsort(descending=True)[:top].tolist()
-    return tuple(Candidate(i, f" {i}", float(f"{raw[i]:.7g}"), float(f"{probs[i]:.7g}")) for i in order)
+    return tuple(Candidate(i, f" {i}", *(float(f"{x[i]:.7g}") for x in (raw, probs, other))) for i in order)
+
+
+def as_of_version_3(trace: Trace) -> Trace:
+    """The same run without what version 4 records."""
+
+    def older(token: DraftToken) -> DraftToken:
+        tops = [tuple(dataclasses.replace(c, other=None) for c in top) for top in (token.p_top, token.q_top)]
+        return dataclasses.replace(token, p_top=tops[0], q_top=tops[1], p_rank=None, q_rank=None)
+
+    steps = [dataclasses.replace(s, draft=tuple(older(t) for t in s.draft)) for s in trace.steps]
+    return dataclasses.replace(trace, steps=tuple(steps))
 
 
 def blocked(logits: torch.Tensor, n: int) -> torch.Tensor:
@@ -38,7 +49,9 @@ def recorded(seed: int, settings: Sampling, token: int, u: float = 0.5) -> tuple
     accepted = u * float(q[token]) < float(p[token])
     draft = DraftToken(
         token, f" {token}", "accepted" if accepted else "rejected", float(p[token]), float(q[token]),
-        u if drawn else None, float(torch.minimum(p, q).sum()), candidates(logits[0], p), candidates(logits[1], q),
+        u if drawn else None, float(torch.minimum(p, q).sum()), candidates(logits[0], p, q),
+        candidates(logits[1], q, p),
+        p_rank=1 + int((logits[0] > logits[0][token]).sum()), q_rank=1 + int((logits[1] > logits[1][token]).sum()),
     )  # fmt: skip
     first = tuple(DraftToken(t, f" {t}", "accepted", 0.5, 0.5) for t in PREFIX[:-1])
     steps = (
@@ -73,6 +86,11 @@ def test_the_interval_holds_the_truth(run, asked):
                 continue  # such a token is never drafted
             p, q = (distribution(blocked(x, run[2]), wanted)[token] for x in (p_logits, q_logits))
             blind, answer = what_if(trace, 1, 0, *asked), what_if(trace, 1, 0, *asked, vocabulary=V)
+            older = what_if(as_of_version_3(trace), 1, 0, *asked, vocabulary=V)
+            for name in ("p", "q"):
+                new, old = getattr(answer, name), getattr(older, name)
+                assert holds(old, new.low)
+                assert holds(old, new.high)
             assert holds(blind.p, float(p)), (seed, token, blind.p, float(p))
             assert holds(blind.q, float(q)), (seed, token, blind.q, float(q))
             assert holds(answer.p, float(p)), (seed, token, answer.p, float(p))
@@ -181,10 +199,37 @@ def test_a_token_that_the_target_cuts_off_is_rejected_whether_or_not_the_drafter
     flat = tuple(dataclasses.replace(c, id=40 + i, raw=0.02, prob=0.02) for i, c in enumerate(draft.q_top))
     draft = dataclasses.replace(draft, id=3, p=1e-4, q=0.01, u=0.5, status="rejected", p_top=sure, q_top=flat)
     trace = dataclasses.replace(trace, steps=(trace.steps[0], dataclasses.replace(trace.steps[1], draft=(draft,))))
-    answer = what_if(trace, 1, 0, 1.0, 0.9, vocabulary=V)
+    answer = what_if(as_of_version_3(trace), 1, 0, 1.0, 0.9, vocabulary=V)
     assert (answer.p.high, answer.q.low, answer.verdict, answer.proposable) == (0.0, 0.0, "rejected", False)
     assert answer.q.high > 0
     assert "leaves open whether the drafter could have proposed" in sentence(answer, 1.0)
+
+
+def test_the_rank_settles_what_top_p_keeps():
+    """0.2 in five tokens, the draft token 0.01 and sixth: what stands before it is known, so top-p 0.9 keeps it, and
+    after it comes enough that 0.15 does not. Without the rank both are open."""
+    trace, *_ = recorded(6, Sampling(1.0), 0)
+    flat = tuple(Candidate(40 + i, f" {i}", 0.04, 0.04) for i in range(5))
+    draft = dataclasses.replace(trace.steps[1].draft[0], id=3, p=0.01, q=0.01, p_top=flat, q_top=flat, q_rank=6)
+    trace = dataclasses.replace(trace, steps=(trace.steps[0], dataclasses.replace(trace.steps[1], draft=(draft,))))
+    sure = what_if(trace, 1, 0, 1.0, 0.9, vocabulary=V)
+    assert (sure.proposable, sure.q.low > 0) == (True, True)
+    older = what_if(as_of_version_3(trace), 1, 0, 1.0, 0.9, vocabulary=V)
+    assert (older.proposable, older.q.low) == (False, 0.0)
+    assert what_if(trace, 1, 0, 1.0, 0.15, vocabulary=V).verdict == "not proposed"
+
+
+def test_the_other_models_list_narrows_what_lies_outside():
+    """What p gives the drafter's candidates is known too: a hotter question has a narrower answer, never a wider."""
+    shares = []
+    for seed in range(30):
+        trace, *_ = recorded(seed, Sampling(0.7), 0)
+        best = trace.steps[1].draft[0].p_top[0].id
+        trace, *_ = recorded(seed, Sampling(0.7), best)
+        new, old = (what_if(t, 1, 0, 1.5, 1.0, vocabulary=V).p for t in (trace, as_of_version_3(trace)))
+        shares.append((new.high - new.low) / (old.high - old.low))
+    assert max(shares) <= 1 + 1e-9
+    assert sum(shares) / len(shares) < 0.95
 
 
 @pytest.mark.parametrize("asked", [(1.0, 0.9), (1.3, 0.8), (1.0, 1.0)])

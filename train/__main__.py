@@ -14,6 +14,7 @@ STEPS = {
     "drafter": "teach an LSTM, CNN or T5 drafter, by summaries or by the target",
     "alphas": "the table of alpha by drafter and recipe, from the records of drafter runs",
     "costs": "what a draft token and the decode loop cost beside a target call",
+    "exact": "whether speculative decoding says what plain decoding says, over many articles",
     "skip": "which sublayers a target leaves out to draft for itself: Bayesian search, random search beside it",
     "evaluate": "measure acceptance, block efficiency, speed and ROUGE",
     "calls": "milliseconds of a target call by the tokens it scores, on each engine, beside the memory's floor",

@@ -20,6 +20,7 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, make_trace, speculative
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.t5 import T5Drafter
+from fastllm.lengths import Carried
 from fastllm.rules import lossless
 from fastllm.targets.base import Target, TargetSession
 from fastllm.trace import Trace, from_json, to_json
@@ -40,16 +41,23 @@ class Job:
 
 @dataclass(frozen=True)
 class Method:
-    """How drafts are judged and how long they get: the settings of those names. The defaults are Algorithm 1's."""
+    """How drafts are judged and how long they get: the settings of those names. The defaults are Algorithm 1's; a rule
+    for trees has nodes and a width above 0."""
 
     rule: str = "token"
     lengths: str = "constant"
     rollback: float = 0.0
+    nodes: int = 0
+    width: int = 0
 
     @property
     def lossless(self) -> bool:
         """Whether greedy texts must be plain decoding's."""
         return lossless(self.rule, self.rollback)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of :class:`Settings`, which has sizes of its own for trees that are not asked for."""
+        return {k: v for k, v in asdict(self).items() if v or k not in ("nodes", "width")}
 
     def departures(self) -> dict[str, Any]:
         """What is not Algorithm 1's: a claim from before there were methods names none, and still holds."""
@@ -78,7 +86,7 @@ class Plan:
 
     def settings(self, job: Job, number: int) -> Settings:
         sampling = Sampling(job.temperature, 0, self.top_p, self.target.preset.no_repeat_ngram_size)
-        method = asdict(self.method) if job.drafter else {}
+        method = self.method.settings() if job.drafter else {}
         return Settings(job.gamma, sampling, self.seed + number, self.limit, self.top, **method)
 
     @property
@@ -161,12 +169,15 @@ def time_generate(
     return time.perf_counter() - started, out[0, before:].tolist()
 
 
-def measure_article(plan: Plan, article: str, number: int) -> Measured:
-    """Decode one article every way: the jobs, turned round for odd numbers, then what is timed with the encoder."""
-    started = time.perf_counter()
+def measure_article(plan: Plan, article: str, number: int, carried: Carried | None = None) -> Measured:
+    """Decode one article every way: the jobs, turned round for odd numbers, then what is timed with the encoder.
+
+    `carried`: thresholds that each job's earlier articles left; None begins anew.
+    """
+    started, carried = time.perf_counter(), carried or Carried()
     session = plan.target.open(article)
     order = plan.jobs if number % 2 == 0 else plan.jobs[::-1]
-    here = {job: decode(session, job, plan.settings(job, number)) for job in order}
+    here = {job: decode(session, job, carried.begin(plan.settings(job, number), job)) for job in order}
     timings = {}
     if greedy := plan.greedy:
         wanted, settings = here[greedy].tokens, plan.settings(greedy, number)
@@ -189,18 +200,21 @@ def measure(plan: Plan, pairs: Iterable[Pair], state: Path | None = None) -> lis
     """
     if state:
         claim(state, plan.as_dict(), "an evaluation", any(state.glob("*.jsonl")))
-    found, warm = [], False
+    found: list[Measured] = []
+    warm, carried = False, Carried()
     for number, pair in enumerate(tqdm(pairs, unit="article", mininterval=5)):
         file = state and state / f"{number:05d}.jsonl"
         if file and file.exists():
             found.append(_read(file, pair))
-            continue
-        if not warm:
-            measure_article(plan, pair.article, number)
-            warm = True
-        found.append(measure_article(plan, pair.article, number))
-        if file:
-            _write(file, found[-1])
+        else:
+            if not warm:
+                measure_article(plan, pair.article, number)
+                warm = True
+            found.append(measure_article(plan, pair.article, number, carried))
+            if file:
+                _write(file, found[-1])
+        for job, trace in zip(plan.jobs, found[-1].traces, strict=True):
+            carried.end(plan.settings(job, number), job, trace)
     return found
 
 

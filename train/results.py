@@ -19,10 +19,11 @@ from train.measure import Job
 
 
 def method_of(record: Trace | Mapping[str, Any]) -> dict[str, Any]:
-    """Rule, draft lengths and rollback of a trace or of a row; rows from before there were several have the token
-    rule and constant drafts."""
+    """Rule, draft lengths, rollback and size of the trees of a trace or of a row; rows from before there were several
+    have the token rule and constant drafts, which are no trees."""
     get = record.get if isinstance(record, Mapping) else lambda k, _: getattr(record, k)
-    return {k: get(k, default) for k, default in (("rule", "token"), ("lengths", "constant"), ("rollback", 0.0))}
+    usual = (("rule", "token"), ("lengths", "constant"), ("rollback", 0.0), ("nodes", 0), ("width", 0))
+    return {k: get(k, default) for k, default in usual}
 
 
 def key_of(row: Mapping[str, Any]) -> tuple:
@@ -52,6 +53,8 @@ def row_of(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed: int) -
     alpha, c = metrics.mean_beta, timing.c
     predicted = expected = None
     method = method_of(spec[0])
+    if len({t.lengths for t in spec}) > 1:  # one policy, whose threshold each article left to the next
+        method["lengths"] = method["lengths"].partition(":")[0]
     # Equation 1 and Theorem 3.8 are about the token rule: what another one keeps does not follow from alpha.
     if alpha is not None and method["rule"] == "token":
         expected = mean_expected_tau(min(1.0, alpha), shares)

@@ -29,6 +29,8 @@ def _drafter(row: dict) -> str:
     words = [row["drafter"]]
     if method["rule"] != "token":
         words.append(f"rule {method['rule']}")
+    if method["nodes"]:
+        words.append(f"{method['nodes']} nodes, {method['width']} wide")
     if method["lengths"] != "constant":
         words.append(f"lengths {method['lengths']}")
     if not lossless(method["rule"], method["rollback"]):

@@ -5,7 +5,7 @@ root.innerHTML = SKELETON; // our own file assets/player/player.html, no data
 const part = (selector) => root.querySelector(selector);
 const store = makeStore();
 const stream = makeStream(part(".fl-stream-box"), store);
-const predict = makePredict(part(".fl-predict"), part(".fl-predict-on"));
+const predict = makePredict(part(".fl-predict"), part(".fl-predict-on"), () => Boolean(store.head?.nodes));
 const playback = makePlayback(store, predict.on, show);
 const inspector = makeInspector(part(".fl-inspector"), store, {
   close(i, at) {

@@ -6,7 +6,9 @@ function outcome(step) {
   return at < 0 ? step.draft.length : at;
 }
 
-function makePredict(box, toggle) {
+/** `branching()`: whether the run's drafts are trees. What is drawn of one is the path that the target took, so there
+ * would be nothing left to guess. */
+function makePredict(box, toggle, branching) {
   const question = box.querySelector(".fl-question");
   const score = box.querySelector(".fl-score");
   const guesses = new Map(); // step -> guessed place
@@ -39,6 +41,8 @@ function makePredict(box, toggle) {
       const name = (t) => tokenName(t.text, ends(t.id));
       const truth = at < step.draft.length ? `${name(step.draft[at])} was rejected.` : "all were accepted.";
       question.textContent = `${guesses.get(i - 1) === at ? "Right" : "Not so"}: ${truth}`;
+    } else if (branching()) {
+      question.textContent = "This run's drafts are trees, and what is drawn of each is the path that the target took: nothing is left to guess.";
     } else {
       question.textContent = steps.length ? "Play or step on: each draft waits for your guess." : "Run: each draft will wait for your guess.";
     }
@@ -50,5 +54,5 @@ function makePredict(box, toggle) {
     said();
   }
 
-  return { guess, show, clear, on: () => toggle.checked };
+  return { guess, show, clear, on: () => toggle.checked && !branching() };
 }

@@ -70,7 +70,7 @@ function makeRace(box) {
     const { steps, plain, complete } = store;
     const now = raceAt(steps, plain, shown);
     const whole = { ours: secondsOf(steps), theirs: secondsOf(plain) };
-    const scale = Math.max(whole.ours, whole.theirs, 1e-9) * 1.02; // room for the flag
+    const scale = Math.max(whole.ours, whole.theirs, 1e-9);
     const over = complete && shown > 0 && shown === steps.length;
     lane(rows[0], now.tokens, now.seconds, complete ? whole.ours : null, scale, over, tokensOf(steps));
     const other = plain.length ? Math.min(now.seconds, whole.theirs) : 0;

@@ -77,8 +77,10 @@ function makeStream(box, store) {
     if (view === "stream") node.append(" ");
     node.append(number);
     const found = tokens(i, judged);
+    const side = judged && branches(store.steps[i], store.ends);
     if (view === "calls") {
       node.append(...callLines(i, judged, found));
+      if (side) node.append(side);
       return { node, judged };
     }
     if (i > 0 && found[0]?.node.classList.contains("fl-joined")) node.classList.add("fl-goes-on");
@@ -91,6 +93,7 @@ function makeStream(box, store) {
         node.append(make("span", { class: "fl-folded" }, ...apart, t.node));
       } else node.append(...apart, t.node);
     }
+    if (side) node.append(" ", side);
     return { node, judged };
   }
 

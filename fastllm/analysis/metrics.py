@@ -15,9 +15,10 @@ class Metrics:
     Attributes:
         tokens: emitted, end-of-text tokens included.
         target_calls: forward passes of the target's decoder.
-        drafted, tested, accepted: draft tokens proposed; kept or the first refused of their draft; kept. A rule that
-            judges whole drafts draws a u for the tokens after the first refused one, too: they fell with it, and are
-            not counted as tested, so that all rules are counted alike.
+        drafted, tested, accepted: draft tokens proposed, all branches of a tree; kept or the first refused of their
+            draft, one a place, however many siblings stood there; kept. A rule that judges whole drafts draws a u for
+            the tokens after the first refused one, too: they fell with it, and are not counted as tested, so that all
+            rules are counted alike.
         tau: block efficiency, tokens per target call (Leviathan et al. 2023, section 3.1), 1 .. gamma + 1.
         accepted_tested: accepted / tested.
         accepted_drafted: accepted / drafted; counts the ignored tokens too.
@@ -74,7 +75,7 @@ class _Tally:
     def add(self, step: Step) -> None:
         self.tokens += len(step.tokens)
         self.calls += 1
-        self.drafted += len(step.draft)
+        self.drafted += step.drafted
         self.tested += sum(t.status != "ignored" for t in step.draft)
         self.accepted += step.accepted
         betas = [t.beta for t in step.draft if t.beta is not None]

@@ -53,7 +53,7 @@ class Group:
         tokens, target_calls: summary tokens and target calls of all runs together.
         kinds: by the kind of the token that the target wanted (fastllm/analysis/rejections.py): an accepted draft
             token, or the replacement of a refused one.
-        positions: by draft position; item 0 is the first draft token.
+        positions: by draft position, along the path that was followed; item 0 is the first draft token.
         position_kinds: refused tokens by kind at each draft position.
         missed: tokens that the target put in place most often, with how often: single tokens, leading space kept.
     """

@@ -52,7 +52,7 @@ class Calls:
     def of(cls, steps: Sequence[Step]) -> Calls:
         """Those of a run's steps."""
         return cls(
-            drafted=tuple(len(s.draft) for s in steps),
+            drafted=tuple(s.drafted for s in steps),
             opening=tuple(s.index == 0 for s in steps),
             seconds=tuple(s.seconds for s in steps),
             seconds_draft=tuple(s.seconds_draft for s in steps),

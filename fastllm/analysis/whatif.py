@@ -1,8 +1,9 @@
 """What if, at one position of a recorded run: another temperature, top-p or lenience. Pure; runs no model.
 
 A trace holds, at each position, the k most probable tokens of p and of q only, before (``raw``) and after temperature
-and top-p. What the rest could be is bounded, never guessed: every figure is an interval, and where the interval leaves
-the verdict open, the verdict is ``unknown``.
+and top-p; since version 4 also what the other model gives each of them, and the rank of the draft token. What the rest
+could be is bounded, never guessed: every figure is an interval, one number where the record allows it, and where the
+interval leaves the verdict open, the verdict is ``unknown``.
 
 Notation: r the raw probabilities (temperature 1, nothing forbidden), a = 1 / temperature, Z = sum of r^a over the
 tokens that are not forbidden; after temperature a token has r^a / Z, after top-p r^a / W with W the sum over what is
@@ -137,11 +138,12 @@ def what_if(
                 "This trace holds no candidates: only lenience above temperature 0 can be changed in it. Record one "
                 "with candidates: the page does, and so does `python -m fastllm` with --json."
             )
-        p, _ = _probability(trace, token, token.p_top, token.p, blocked, temperature, top_p, lenience, vocabulary)
+        asked = blocked, temperature, top_p
+        p, _ = _probability(trace, _p_side(token), *asked, lenience, vocabulary)
         # A drafter without a distribution (lookup) is certain of its token whatever the settings.
         q = drawn_q = Interval(token.q, token.q)
         if token.q_top:
-            q, drawn_q = _probability(trace, token, token.q_top, token.q, blocked, temperature, top_p, 1.0, vocabulary)
+            q, drawn_q = _probability(trace, _q_side(token), *asked, 1.0, vocabulary)
     outside = max(0.0, 1 - sum(c.raw for c in token.p_top)) if token.p_top else 1.0
     if temperature == 0:
         # p is the share of l max r that x reaches, capped at 1: accepted exactly at 1.
@@ -182,27 +184,71 @@ def forbidden(prefix: Sequence[int], n: int) -> frozenset[int]:
     return frozenset(prefix[i + n - 1] for i in range(len(prefix) - n + 1) if tuple(prefix[i : i + n - 1]) == tail)
 
 
+@dataclass(frozen=True)
+class _Side:
+    """What the record says of one model at the position of a draft token.
+
+    Attributes:
+        token: id of the draft token, `recorded` its probability in the run, `rank` its place by raw probability.
+        top: the model's most probable tokens, in that order.
+        others: probability in the run of further tokens, which are in the other model's list only.
+    """
+
+    token: int
+    recorded: float
+    rank: int | None
+    top: tuple[Candidate, ...]
+    others: dict[int, float]
+
+
+def _p_side(token: DraftToken) -> _Side:
+    return _Side(token.id, token.p, token.p_rank, token.p_top, _only_in(token.q_top, token.p_top))
+
+
+def _q_side(token: DraftToken) -> _Side:
+    return _Side(token.id, token.q, token.q_rank, token.q_top, _only_in(token.p_top, token.q_top))
+
+
+def _only_in(some: Sequence[Candidate], rest: Sequence[Candidate]) -> dict[int, float]:
+    there = {c.id for c in rest}
+    return {c.id: c.other for c in some if c.other is not None and c.id not in there}
+
+
+def _further(trace: Trace, side: _Side, known: Sequence[Candidate], least: float) -> dict[int, float]:
+    """Raw probabilities of tokens below the list, the draft token among them where it is there.
+
+    Top-p and top-k divide all that is kept by one number, so the ratio of two kept tokens stays: with
+    prob = r^(1/T) / Z in the run, r = r' (prob / prob')^T by the likeliest token of the list. Empty where the run was
+    greedy.
+    """
+    best = known[0]
+    if trace.temperature == 0 or best.prob <= 0 or best.raw <= 0:
+        return {}
+    found = side.others | ({} if any(c.id == side.token for c in side.top) else {side.token: side.recorded})
+    return {t: min(least, best.raw * (p / best.prob) ** trace.temperature) for t, p in found.items() if p > 0}
+
+
 def _probability(
     trace: Trace,
-    token: DraftToken,
-    top: Sequence[Candidate],
-    recorded: float,
+    side: _Side,
     blocked: frozenset[int],
     temperature: float,
     top_p: float,
     lenience: float,
     vocabulary: int,
 ) -> tuple[Interval, Interval]:
-    """The probability of `token` under the model of `top`, with these settings, and what it is if top-p keeps the
+    """The probability of the draft token under one model, with these settings, and what it is if top-p keeps the
     token; at temperature 0 see what_if."""
+    top, recorded = side.top, side.recorded
     known = sorted((c for c in top if c.id not in blocked), key=lambda c: -c.raw)
     nothing = Interval(0.0, 0.0), Interval(0.0, 0.0)
-    if token.id in blocked:
+    if side.token in blocked:
         return nothing
     if not known:
         return Interval(0.0, 1.0), Interval(0.0, 1.0)  # all that is recorded was forbidden: the rest is unknown
     least = min(c.raw for c in top)
-    raw = _raw(trace, token, known, recorded, least)
+    further = _further(trace, side, known, least)
+    raw = _raw(side.token, known, further, least)
     if temperature == 0:
         wanted = lenience * known[0].raw
         share = Interval(min(1.0, raw.low / wanted), min(1.0, raw.high / wanted)) if wanted > 0 else Interval(0.0, 1.0)
@@ -216,19 +262,20 @@ def _probability(
 
     a = 1 / temperature
     powers = [c.raw**a for c in known]
-    inside = any(c.id == token.id for c in known)
+    inside = any(c.id == side.token for c in known)
     if trace.top_k:
         keep = trace.top_k
         if keep <= len(known):
-            if not inside or next(i for i, c in enumerate(known) if c.id == token.id) >= keep:
+            if not inside or next(i for i, c in enumerate(known) if c.id == side.token) >= keep:
                 return nothing
             known, powers = known[:keep], powers[:keep]
+        further = {}
         tail = Interval(0.0, max(0, keep - len(known)) * least**a)
     else:
-        tail = _tail(
-            1 - sum(c.raw for c in top), least, len(blocked - {c.id for c in top}), a, max(1, vocabulary - len(top))
-        )
-    total = sum(powers)
+        unseen = max(1, vocabulary - len(top) - len(further))
+        mass = 1 - sum(c.raw for c in top) - sum(further.values())
+        tail = _tail(mass, least, len(blocked - {c.id for c in top} - set(further)), a, unseen)
+    total = sum(powers) + sum(x**a for x in further.values())
     z = Interval(total + tail.low, total + tail.high)
     best = known[0]
     if temperature == trace.temperature and trace.top_p >= 1 and not trace.top_k and best.prob > 0:
@@ -237,8 +284,18 @@ def _probability(
     if inside:
         before = sum(x for c, x in zip(known, powers, strict=True) if c.raw > raw.high)
         ahead = Interval(before, before)
+    elif side.token in further:
+        # Before it stand the list, what of `further` is likelier, and as many unknown ones as its rank says.
+        likelier = [x for x in further.values() if x > raw.high]
+        before = sum(powers) + sum(x**a for x in likelier)
+        most = tail.high
+        if side.rank:
+            between = max(0, side.rank - 1 - len(top) - len(likelier))
+            unknown = max(0, between - len(blocked - {c.id for c in top}))  # a forbidden one weighs nothing
+            before, most = before + unknown * raw.low**a, min(most, between * least**a)
+        ahead = Interval(before, max(before, sum(powers) + sum(x**a for x in likelier) + most))
     else:
-        ahead = Interval(total, z.high)
+        ahead = Interval(sum(powers), z.high)
         z = Interval(max(z.low, total + raw.low**a), max(z.high, total + raw.low**a))
     mine = Interval(raw.low**a, raw.high**a)
     if top_p >= 1:
@@ -257,18 +314,13 @@ def _share(mine: Interval, whole: Interval) -> Interval:
     return Interval(min(1.0, mine.low / whole.high), min(1.0, mine.high / whole.low) if whole.low > 0 else 1.0)
 
 
-def _raw(trace: Trace, token: DraftToken, known: Sequence[Candidate], recorded: float, least: float) -> Interval:
-    """The token's raw probability: in the list, or from its recorded probability, or only bounded by the list's last.
-
-    Without top-k and top-p, recorded = r^(1/T) / Z, and any other token of the list gives Z = r'^(1/T) / prob'.
-    """
+def _raw(token: int, known: Sequence[Candidate], further: dict[int, float], least: float) -> Interval:
+    """The token's raw probability: in the list, or from its recorded one, or only bounded by the list's last."""
     for c in known:
-        if c.id == token.id:
+        if c.id == token:
             return Interval(c.raw, c.raw)
-    best = known[0]
-    if trace.temperature > 0 and recorded > 0 and best.prob > 0 and best.raw > 0:
-        # top-p and top-k divide all that is kept by one number, so the ratio of two kept tokens stays.
-        value = min(least, best.raw * (recorded / best.prob) ** trace.temperature)
+    if token in further:
+        value = further[token]
         return Interval(value * (1 - ROUNDING), min(least, value * (1 + ROUNDING)))
     return Interval(0.0, least)
 

@@ -5,7 +5,8 @@ A drafter is named ``family``, ``family:parameter``, or either with ``@variant``
 says) or ``baseline`` (the reference summaries); left out, it is ``distilled`` where that is there, else ``baseline``.
 
 Two drafters make one: ``t5+lookup`` (the second drafts for the first), ``lookup-then-ngram:2`` (the second drafts where
-the first is done). Both sides are ordinary names, one level deep: to add a way, a file and a line in COMPOSITES.
+the first is done), ``lookup-and-lstm`` (a tree of what both guess). Both sides are ordinary names, one
+level deep: to add a way, a file and a line in COMPOSITES.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from fastllm.drafters.skipping import FILE as SKIP_FILE
 from fastllm.drafters.skipping import SkippingDrafter
 from fastllm.drafters.staged import StagedDrafter
 from fastllm.drafters.t5 import T5Drafter
+from fastllm.drafters.tree import TrieDrafter
 
 if TYPE_CHECKING:
     from fastllm.targets.base import Target
@@ -83,6 +85,13 @@ COMPOSITES: dict[str, Composite] = {
             "Lookup first, then it",
             "Lookup drafts as long as the article holds the last words of the summary. Where it knows nothing more, "
             "the drafter goes on.",
+        ),
+        Composite(
+            "-and-",
+            TrieDrafter,
+            "lookup-and-{}",
+            "Lookup and it at once",
+            "Both guess, and what they guess differently becomes a branch of one tree. It needs a rule for trees.",
         ),
     )
 }

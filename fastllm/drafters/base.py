@@ -16,7 +16,7 @@ from fastllm.source import Source
 
 @dataclass(frozen=True)
 class Draft:
-    """What a drafter proposes: k tokens, 0 <= k <= gamma.
+    """What a drafter proposes: k tokens, 0 <= k <= gamma, or a tree of k nodes.
 
     Attributes:
         ids: the proposed tokens.
@@ -26,6 +26,7 @@ class Draft:
         by: who proposed each token, k names; empty: the drafter itself.
         unsure: whether a length policy ended the draft.
         calls: forward passes of the drafter's models.
+        parents: of a tree, the index of each node's parent, -1 for the root (fastllm/trees.py); None: a chain.
     """
 
     ids: tuple[int, ...]
@@ -34,6 +35,7 @@ class Draft:
     by: tuple[str, ...] = ()
     unsure: bool = False
     calls: int = 0
+    parents: tuple[int, ...] | None = None
 
 
 class DrafterSession(ABC):
@@ -60,12 +62,14 @@ class Drafter(ABC):
         takes_place: whether its parameter is a folder or a hub name.
         scores: whether its sessions are :class:`ScoringSession`.
         certain: whether it proposes with certainty, and nothing where it knows nothing (lookup).
+        branches: whether it proposes several chains at once, so that only a rule for trees can judge them.
         short, phrase: the family's name and what it does, in a few words each, for the page's menu.
     """
 
     takes_place: ClassVar[bool] = False
     scores: ClassVar[bool] = False
     certain: ClassVar[bool] = False
+    branches: ClassVar[bool] = False
     short: ClassVar[str] = ""
     phrase: ClassVar[str] = ""
 

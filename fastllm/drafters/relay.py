@@ -41,14 +41,14 @@ class RelaySession(DrafterSession):
         if all(x is None for x in logits):
             return Draft(tuple(ids), by=by, unsure=unsure, calls=calls)
         width = next(x.shape[1] for x in logits if x is not None)
-        rows = torch.cat([_logits(part, width) for part in parts if part.ids])
+        rows = torch.cat([logits_of(part, width) for part in parts if part.ids])
         q = None
         if not self._sampler.settings.greedy:
             q = torch.cat([one_hot(p.ids, width) if p.q is None else p.q for p in parts if p.ids])
         return Draft(tuple(ids), q, rows, by, unsure, calls)
 
 
-def _logits(part: Draft, width: int) -> torch.Tensor:
+def logits_of(part: Draft, width: int) -> torch.Tensor:
     """The logits of a part; those of a one-hot q where the drafter has no view of its own."""
     return one_hot(part.ids, width).log() if part.logits is None else part.logits
 

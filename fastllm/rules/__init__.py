@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fastllm.config import Settings
 from fastllm.rules.bild import bild
 from fastllm.rules.block import block
+from fastllm.rules.follow import follow
 from fastllm.verify import Verdict, verify
 
 
@@ -26,7 +27,10 @@ class Rule:
         soft: whether `judge` also takes ``soft``, the target's probabilities before temperature and the argmax (shape
             of p), and ``rollback``, in nats; such a rule is for greedy decoding only.
         rollback: the usual threshold of such a rule, in nats.
+        lengths: the draft length policy that it was published with, or "".
         certain: whether `judge` also takes ``certain``, where the rows of a greedy p are one-hot.
+        tree: whether drafts branch, and `judge` also takes ``parents`` (fastllm/trees.py).
+        drawn: whether the branches of a tree are drawn from q, not its likeliest tokens.
     """
 
     key: str
@@ -36,7 +40,10 @@ class Rule:
     judge: Callable[..., Verdict]
     soft: bool = False
     rollback: float = 0.0
+    lengths: str = ""
     certain: bool = False
+    tree: bool = False
+    drawn: bool = False
 
     def threshold(self, asked: float | None) -> float:
         """The rollback threshold of a run: `asked`, or the usual one; 0 for a rule that has none."""
@@ -65,6 +72,26 @@ RULES: dict[str, Rule] = {
             block,
         ),
         Rule(
+            "follow",
+            "Tree of likely branches",
+            "The drafter guesses several ways on at once, its likeliest ones, and the target scores the whole tree in "
+            "one call and follows its own choice among them (Miao et al. 2023; Li et al. 2024). The text is exactly "
+            "the target's.",
+            True,
+            follow,
+            tree=True,
+        ),
+        Rule(
+            "siblings",
+            "Tree of drawn branches",
+            "The branches are drawn from q, none twice, and each is tested against what those before it left of p "
+            "(Chen et al. 2024). The text is exactly the target's; greedy decoding takes the likeliest branches.",
+            True,
+            follow,
+            tree=True,
+            drawn=True,
+        ),
+        Rule(
             "bild",
             "Big Little Decoder",
             "A draft token stays if the target does not find it too unlikely: -ln p at most the rollback threshold "
@@ -73,6 +100,7 @@ RULES: dict[str, Rule] = {
             bild,
             soft=True,
             rollback=2.0,
+            lengths="bild",
         ),
     )
 }
@@ -93,11 +121,16 @@ def rule_of(settings: Settings) -> Rule:
     """The rule that `settings` ask for.
 
     Raises:
-        ValueError: there is none of that name, or it does not go with the temperature.
+        ValueError: there is none of that name, or it does not go with the temperature or the draft length policy.
     """
     rule = rule_named(settings.rule)
     if rule.soft and not settings.sampling.greedy:
         raise ValueError(f"The rule {rule.key!r} is for greedy decoding only: set the temperature to 0.")
+    if rule.tree and settings.lengths != "constant":
+        raise ValueError(
+            f"The rule {rule.key!r} grows trees, whose size is the number of nodes: leave the draft length policy at "
+            "'constant'."
+        )
     return rule
 
 

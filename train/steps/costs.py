@@ -90,7 +90,7 @@ def costs_of(drafter: str, temperature: float, runs: Sequence[Timed], plain: Seq
         s = one.step
         if s.index:
             row = (s.seconds_draft, s.seconds_target, s.seconds_other, max(0.0, one.seconds - s.seconds))
-            kinds[len(s.draft)].append(row)
+            kinds[s.drafted].append(row)
     calls = [t.step.seconds_target for t in plain if t.step.index]
     if not kinds or not calls:
         raise ValueError("There were too few calls to time: allow more tokens (--max-new-tokens).")

@@ -42,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gamma", default="1,2,3,4,6,8,12,16")
     parser.add_argument("--temperature", default="0,1")
     parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument("--rule", default="token", help="how drafts are judged: token, block, or bild (lossy)")
+    parser.add_argument(
+        "--rule", default="token", help="how drafts are judged: token, block, follow or siblings (trees), bild (lossy)"
+    )
+    parser.add_argument("--nodes", type=int, default=8, help="most nodes of a draft tree, for follow and siblings")
+    parser.add_argument("--width", type=int, default=2, help="most siblings in a draft tree")
     parser.add_argument(
         "--lengths", default="constant", help="how long drafts get: constant, confidence:0.4, ...; gamma is the most"
     )
@@ -124,10 +128,12 @@ def method_of(args: argparse.Namespace, gammas: Sequence[int], temperatures: Seq
     Raises:
         ValueError: there is none of that name, or it does not go with a temperature or gamma.
     """
-    method = Method(args.rule, args.lengths, rule_named(args.rule).threshold(args.rollback))
+    rule = rule_named(args.rule)
+    size = (args.nodes, args.width) if rule.tree else (0, 0)
+    method = Method(args.rule, args.lengths, rule.threshold(args.rollback), *size)
     for gamma in gammas:
         for temperature in temperatures:
-            settings = Settings(gamma, Sampling(temperature), **asdict(method))
+            settings = Settings(gamma, Sampling(temperature), **method.settings())
             rule_of(settings), lengths_of(settings)
     return method
 
