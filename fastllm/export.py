@@ -1,17 +1,22 @@
 """A trace as one HTML page that needs nothing else, and as CSV. Pure.
 
-The page holds no script, no link and no address of any kind: it opens without a network, and its own policy
-(Content-Security-Policy) forbids the browser to run or fetch anything, should a text slip through.
+The page holds no link and no address of any kind: it opens without a network, and its own policy
+(Content-Security-Policy) forbids the browser to fetch anything or to run what is not ours, should a text slip through.
+It holds no script either, unless it is given a :class:`Playing`. Printed, it is a hand-out of two sheets
+(fastllm/paper.py).
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
-from fastllm import places, sheet
+from fastllm import paper, places, sheet
 from fastllm.analysis.metrics import summarise
-from fastllm.analysis.rejections import chance_of, rejections
+from fastllm.analysis.rejections import Rejection, chance_of, rejections
 from fastllm.analysis.timing import Timing, compare_runs
 from fastllm.rules import lossless
 from fastllm.trace import DraftToken, Emitted, Step, Trace
@@ -38,13 +43,37 @@ def _paragraphs(text: str) -> str:
     return "".join(f'<p dir="auto">{_html(line)}</p>' for line in lines if line.strip())
 
 
-def to_html(trace: Trace) -> str:
+@dataclass(frozen=True)
+class Playing:
+    """What lets an exported page play its run; all of it ours, none of it a text of the trace.
+
+    Attributes:
+        style: further rules.
+        message: the run as the script reads it, in characters that no HTML parser heeds (``A-Za-z0-9+/=`` and JSON's).
+        script: fills the element with the id ``player`` from the one with the id ``run``. Without it, or where scripts
+            are off, the page shows the stream as it is printed.
+    """
+
+    style: str
+    message: str
+    script: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the script, in the form of a Content-Security-Policy."""
+        return base64.b64encode(hashlib.sha256(self.script.encode()).digest()).decode()
+
+
+def to_html(trace: Trace, playing: Playing | None = None) -> str:
     """The run as one self-contained page: settings, figures, the stream of tokens, a table of rejections, the article.
 
     It says that it is recorded, when and with what. Light or dark follows the reader's system. Every text of the trace
-    is escaped, with control and direction characters made visible.
+    is escaped, with control and direction characters made visible. With `playing` the stream can be played and looked
+    into.
     """
     m = summarise(trace)
+    found = rejections(trace)
+    sheets = paper.fit(trace.steps, trace.text, len(found), trace.article.text)
     when = f" on {_html(trace.made.replace('T', ', ')[:17])} UTC" if trace.made else ""
     title = f"Recorded run: {trace.drafter or 'no drafter'} drafting for {trace.target}"
     versions = ", ".join(f"{k} {v}" for k, v in trace.versions.items())
@@ -76,6 +105,18 @@ def to_html(trace: Trace) -> str:
     kept = lossless(trace.rule, trace.rollback)
     lossy = "" if kept else '\n<p class="lossy"><b>Lossy:</b> the text may differ from the target\'s own.</p>'
     policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    player = end = more = ""
+    if playing:
+        policy += f"; script-src 'sha256-{playing.sha256}'"
+        more = playing.style
+        player = (
+            '<section class="plays" aria-label="The run, played" id="player"><div class="fl-player"></div></section>'
+        )
+        end = (
+            f'<script type="application/json" id="run">{playing.message}</script>\n<script>{playing.script}</script>\n'
+        )
+    steps = [_step(s, trace.eos_ids, s.index >= sheets.steps) for s in trace.steps]
+    unprinted = len(steps) - sheets.steps
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -84,26 +125,56 @@ def to_html(trace: Trace) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{_html(title)}</title>
-<style>{_style()}</style>
+<style>{_style(sheets)}{more}</style>
 </head>
 <body>
-<main>
+<main id="fastllm">
+<div class="sheet">
 <h1>{_html(title)}</h1>
 <p class="recorded"><b>Recorded, not live.</b> This page shows a run of speculative decoding that FastLLM made{when}.
 It was saved from its trace; nothing here is computed anew.</p>{lossy}
 <section aria-label="Settings and figures"><dl>{_pairs(settings)}</dl><dl>{_pairs(figures)}</dl></section>
-<section aria-labelledby="stream"><h2 id="stream">Draft and summary tokens</h2>
+{player}<section class="printed" aria-labelledby="run-stream"><h2 id="run-stream">Draft and summary tokens</h2>
 <ul class="legend" aria-label="Legend">{_legend()}</ul>
-<div class="stream" role="list">{"".join(_step(s, trace.eos_ids) for s in trace.steps)}</div></section>
-<section aria-labelledby="summary"><h2 id="summary">Summary</h2>{_paragraphs(trace.text) or "<p>(empty)</p>"}</section>
-<section aria-labelledby="rejections"><h2 id="rejections">Rejections</h2>{_rejections(trace)}</section>
-<section aria-labelledby="article"><h2 id="article">Article</h2>
+<div class="stream" role="list">{"".join(steps)}</div>{_left(unprinted, "step")}</section>
+<section aria-labelledby="run-summary"><h2 id="run-summary">Summary</h2>
+{_paragraphs(trace.text) or "<p>(empty)</p>"}</section>
+</div>
+<div class="sheet">
+<section class="printed" aria-labelledby="run-rejections"><h2 id="run-rejections">Rejections</h2>
+{_rejections(found, sheets)}</section>
+<section aria-labelledby="run-article"><h2 id="run-article">Article</h2>
 <p class="note">The target read {trace.article.tokens:,} tokens of it; {trace.article.cut:,} were not read.</p>
-{_paragraphs(trace.article.text)}</section>
+<div class="article">{_article(trace.article.text, sheets.characters)}</div></section>
+</div>
 </main>
-</body>
+{end}</body>
 </html>
 """
+
+
+def _left(n: int, what: str) -> str:
+    """On paper: how much of the page did not fit."""
+    if n <= 0:
+        return ""
+    return f'<p class="left note">… and {n:,} more {what}{"s" * (n > 1)}, which two sheets have no room for.</p>'
+
+
+def _article(text: str, printed: int) -> str:
+    """The article's paragraphs; what comes after the first `printed` characters stays off paper."""
+    done, parts = 0, []
+    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+        if line.strip():
+            room = max(0, printed - done)
+            cut = len(line) if len(line) <= room else line.rfind(" ", 0, room) + 1
+            kept, rest = _html(line[:cut]), _html(line[cut:])
+            beyond = f'<span class="beyond">{rest}</span>' if rest else ""
+            parts.append(f'<p dir="auto"{"" if kept else BEYOND}>{kept}{beyond}</p>')
+        done += len(line) + 1
+    return "".join(parts) + _left(len(text) - printed, "character")
+
+
+BEYOND = ' class="beyond"'
 
 
 def _speedup(timing: Timing | None) -> str:
@@ -135,8 +206,8 @@ def _name(text: str, end: bool) -> str:
     return "end of text" if end else f"'{text.strip(' ') or 'space'}'"
 
 
-def _step(step: Step, eos_ids: Sequence[int]) -> str:
-    """One target call: its number, its draft, the target's own token."""
+def _step(step: Step, eos_ids: Sequence[int], beyond: bool = False) -> str:
+    """One target call: its number, its draft, the target's own token. `beyond` keeps it off paper."""
     parts = [f'<span class="n" aria-hidden="true">{step.index + 1}</span>']
     emitted = step.emitted
     for t in step.draft:
@@ -146,7 +217,8 @@ def _step(step: Step, eos_ids: Sequence[int]) -> str:
         instead = f" in place of {_name(refused.text, refused.id in eos_ids)}" if refused else ""
         sentence = f"{_name(emitted.text, emitted.id in eos_ids)}, {emitted.kind}{instead}, p {emitted.p:.3g}"
         parts.append(_token(emitted.text, emitted.kind, sentence, emitted.id in eos_ids))
-    return f'<span class="step">{"".join(parts)}{_branches(step, eos_ids)}</span>'
+    kind = "step beyond" if beyond else "step"
+    return f'<span class="{kind}">{"".join(parts)}{_branches(step, eos_ids)}</span>'
 
 
 def _branches(step: Step, eos_ids: Sequence[int]) -> str:
@@ -186,8 +258,7 @@ def _token(text: str, status: str, sentence: str, end: bool) -> str:
     )
 
 
-def _rejections(trace: Trace) -> str:
-    found = rejections(trace)
+def _rejections(found: Sequence[Rejection], sheets: paper.Sheets) -> str:
     if not found:
         return "<p>None: every tested draft token was accepted, or nothing was drafted.</p>"
     titles = ("step", "place in the draft", "place in the summary", "draft token", "p", "q", "replaced by")
@@ -196,11 +267,15 @@ def _rejections(trace: Trace) -> str:
         (*places.counted(r.step, r.offset, r.position), r.token, f"{r.p:.3g}", f"{r.q:.3g}", r.replacement, r.kind)
         for r in found
     ]
-    rows = "".join("<tr>" + "".join(f"<td>{_html(v)}</td>" for v in line) + "</tr>" for line in lines)
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    rows = "".join(
+        f"<tr{BEYOND if i >= sheets.rows else ''}>" + "".join(f"<td>{_html(v)}</td>" for v in line) + "</tr>"
+        for i, line in enumerate(lines)
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="wide">{table}</div>{_left(len(lines) - sheets.rows, "rejection")}'
 
 
-def _style() -> str:
+def _style(sheets: paper.Sheets) -> str:
     def variables(dark: bool) -> str:
         return " ".join(f"--{name}: {look[dark]};" for name, look in _LOOKS.items())
 
@@ -220,7 +295,7 @@ dl {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(180px, 1fr)
 dd {{ margin: 0; font-variant-numeric: tabular-nums; }}
 .legend {{ list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: 4px 18px; }}
 .stream {{ font-size: 17px; line-height: 2.1; }}
-.n {{ font-size: 11px; color: var(--muted); vertical-align: 0.5em; border-left: 1px solid var(--line);
+.n {{ font-size: 12px; color: var(--muted); vertical-align: 0.5em; border-left: 1px solid var(--line);
   margin: 0 2px 0 6px; padding-left: 4px; }}
 .t {{ padding: 1px 2px; border-radius: 3px; white-space: pre-wrap; }}
 .t i {{ font-style: normal; font-size: 0.72em; padding-right: 2px; }}
@@ -232,9 +307,36 @@ dd {{ margin: 0; font-variant-numeric: tabular-nums; }}
 .aside {{ display: inline-block; vertical-align: top; font-size: 13px; line-height: 1.5; color: var(--muted); }}
 .aside summary {{ cursor: pointer; }} .aside ul {{ list-style: none; margin: 0; padding: 0 0 0 8px; }}
 .wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-size: 14px; }}
-th, td {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line); white-space: pre; }}
-th {{ color: var(--muted); font-weight: 600; }}
+.wide table {{ border-collapse: collapse; font-size: 14px; }}
+.wide :is(th, td) {{ text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line);
+  white-space: pre; }}
+.wide th {{ color: var(--muted); font-weight: 600; }}
+.left {{ display: none; }}
+.playing .printed {{ display: none; }}
+@page {{ size: A4; margin: 12mm; }}
+@media print {{
+  :root {{ color-scheme: light; --page: #fff; --panel: #fff; --ink: #000; --muted: #444; --line: #bbb;
+    {variables(False)} }}
+  * {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
+  body {{ font-size: 9.5pt; line-height: 1.4; }}
+  main {{ max-width: none; padding: 0; }}
+  .sheet {{ height: {paper.HEIGHT - 1:g}mm; overflow: hidden; }}
+  .sheet + .sheet {{ break-before: page; }}
+  section {{ border: 0; padding: 0; margin: 0 0 2mm; }}
+  h1 {{ font-size: 15pt; margin: 0 0 1mm; }} h2 {{ font-size: 11pt; margin: 2mm 0 1mm; }}
+  p {{ margin: 0 0 1.2mm; }}
+  .note, dt, .legend {{ font-size: 8pt; }}
+  dl {{ grid-template-columns: repeat(4, 1fr); gap: 1mm 4mm; margin: 1.5mm 0; }} dd {{ font-size: 9pt; }}
+  .legend {{ margin: 0 0 1mm; gap: 0 5mm; }}
+  .stream {{ font-size: {sheets.stream:g}pt; line-height: 1.75; }}
+  .wide {{ overflow: visible; }} .wide table {{ font-size: 8.5pt; line-height: 1.3; }}
+  .wide table {{ width: 100%; }} .wide :is(th, td) {{ padding: 0.3mm 3mm 0.3mm 0; }}
+  .wide th {{ white-space: pre-wrap; overflow-wrap: normal; }}
+  .n {{ font-size: 0.75em; }}
+  .article {{ font-size: {sheets.article:g}pt; columns: 2; column-gap: 8mm; }}
+  .plays, .beyond, .aside {{ display: none !important; }}
+  .playing .printed, .left {{ display: block; }}
+}}
 """
 
 

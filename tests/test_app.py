@@ -29,7 +29,7 @@ from fastllm.ui.layout import build
 from fastllm.ui.league import tab as league_tab
 from fastllm.ui.targets import Targets
 from fastllm.ui.watch import handlers, recordings
-from fastllm.ui.watch.methods import MENUS
+from fastllm.ui.watch.methods import KNOBS, MENUS
 from tests.test_trace import example
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +65,8 @@ def arguments(article: str, **changes) -> dict:
         "way": "",
         "rule": "token",
         "lengths": "constant",
+        "threshold": 0.6,
+        "rollback": 2,
     }
     return values | changes | {"api_name": "/run"}
 
@@ -144,7 +146,7 @@ def test_what_the_player_holds_is_a_trace_again(client, tiny, article):
 
 def assembled(message: dict) -> dict:
     """A message as the player in the browser assembles it into a trace (assets/player/store.js)."""
-    head = {k: v for k, v in message["head"].items() if k != "recorded"}
+    head = {k: v for k, v in message["head"].items() if k not in ("recorded", "lossless")}
     steps = [{k: v for k, v in s.items() if k not in ("say", "figures")} for s in message["steps"]]
     return head | {"steps": steps, "plain": head["plain"] and head["plain"] | {"steps": message["plain"]}}
 
@@ -400,9 +402,9 @@ def test_only_the_run_is_offered_as_an_api(client):
     info = client.view_api(return_format="dict", print_info=False)
     assert list(info["named_endpoints"]) == ["/run", "/league", "/lab", "/lab_article"]
     names = [p["parameter_name"] for p in info["named_endpoints"]["/run"]["parameters"]]
-    assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length", "target"] + [
-        menu.key for menu in MENUS
-    ]
+    sliders = ["gamma", "temperature", "top_p", "seed", "length"]
+    methods = [*(menu.key for menu in MENUS), *(knob.key for knob in KNOBS)]
+    assert names == ["article", "drafter", "n", *sliders, "target", *methods]
 
 
 def test_the_session_holds_nothing_that_was_pasted():

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from fastllm import paper
 from fastllm.analysis.rejections import rejections
 from fastllm.analysis.rejections import to_csv as rejections_csv
 from fastllm.analysis.whatif import places
@@ -155,6 +156,31 @@ def test_a_token_has_the_same_place_wherever_it_is_named():
     assert [int(r[c]) for r in (row, refused) for c in COLUMNS] == [2, 2, 4] * 2
     place = next(p for p in places(trace) if p.status == "rejected")
     assert place_name(place).endswith("step 2, place 2 in the draft, place 4 in the summary")
+
+
+def words(n: int) -> str:
+    return "The ferry left Port Ellery on Tuesday. " * n
+
+
+def test_two_sheets_take_all_of_a_usual_run_and_say_what_of_a_long_one_they_leave_out():
+    """Large type where there is room; at the smallest size, steps, rows and words are left out."""
+    usual = trace_of(*[([" a", "~ ferry", ".~ left"], " boat")] * 20, article=words(40))
+    sheets = paper.fit(usual.steps, usual.text, 20, usual.article.text)
+    assert (sheets.stream, sheets.steps, sheets.rows, sheets.characters) == (12.0, 20, 20, len(usual.article.text))
+    assert "more" not in "".join(Tags(to_html(usual)).text)
+    long = trace_of(*[([" a", "~ ferry", ".~ left"], " boat")] * 400, article=words(800))
+    sheets = paper.fit(long.steps, long.text, 400, long.article.text)
+    assert (sheets.stream, sheets.article, sheets.rows) == (6.5, 6.5, paper.ROWS)
+    assert 50 < sheets.steps < 400
+    assert 2000 < sheets.characters < len(long.article.text)
+    page = to_html(long)
+    text = "".join(Tags(page).text)
+    assert f"… and {400 - sheets.steps} more steps, which two sheets have no room for." in text
+    assert f"… and {400 - paper.ROWS} more rejections" in text
+    assert f"… and {len(long.article.text) - sheets.characters:,} more characters" in text
+    assert page.count('class="step beyond"') == 400 - sheets.steps
+    assert page.count('<tr class="beyond">') == 400 - paper.ROWS
+    assert long.article.text.split() == text[text.index("were not read.") :].partition("… and")[0].split()[3:]
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t"])

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
 import zlib
-from base64 import b64decode
 from dataclasses import fields
 
 from fastllm.trace import Step, Trace, to_json
 from fastllm.ui.watch import messages, player
 from fastllm.ui.watch.player import EXPORTS, FOLDER, SCRIPTS, export_rows, export_run, script
+from tests.test_export import OURS, Tags, hostile
 from tests.test_trace import example
 from tests.traces import trace_of
 
@@ -55,6 +57,21 @@ def test_an_export_is_made_of_a_trace_that_was_checked():
     assert len({e.key for e in EXPORTS}) == len(EXPORTS)
 
 
+def test_the_page_that_plays_runs_our_script_and_no_other():
+    """Its policy names the script's hash; no text of the trace is in script or data, no address anywhere."""
+    page = player.to_page(hostile())
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, flags=re.DOTALL)
+    assert [kind for kind, _ in scripts] == [' type="application/json" id="run"', ""]
+    made = base64.b64encode(hashlib.sha256(scripts[1][1].encode()).digest()).decode()
+    policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    assert f"{policy}; script-src 'sha256-{made}'\"" in page
+    assert "<" not in scripts[0][1]
+    assert '"alone": true' in scripts[1][1]
+    assert not re.search(r"https?:|@import|src=|owned", "".join(text for _, text in scripts))
+    outside = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert set(Tags(outside).names) <= OURS
+
+
 def test_the_csv_of_rejections_holds_the_rows_that_were_asked_for_in_their_order():
     """Filtered and sorted in the browser, written here; what is no row of the run is left out, no trace is told."""
 
@@ -80,7 +97,7 @@ def test_python_sends_the_fields_that_are_written_down():
     sender = messages.Sender(trace.eos_ids)
     sent = [json.loads(sender.first(messages.head_of(trace))), json.loads(sender.news())]
     last = json.loads(messages.replay(trace.compared_with(trace_of(([], " a"), mode="autoregressive"))))
-    whole = json.loads(zlib.decompress(b64decode(last["packed"])))
+    whole = json.loads(zlib.decompress(base64.b64decode(last["packed"])))
     assert set().union(*sent, last, whole) == set(FIELDS["message"])
     assert set(whole["head"]) - {f.name for f in fields(Trace)} == set(FIELDS["head"])
     assert whole["steps"]

@@ -20,6 +20,7 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, make_trace, speculative
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.t5 import T5Drafter
+from fastllm.lengths import Carried
 from fastllm.rules import lossless
 from fastllm.targets.base import Target, TargetSession
 from fastllm.trace import Trace, from_json, to_json
@@ -168,12 +169,15 @@ def time_generate(
     return time.perf_counter() - started, out[0, before:].tolist()
 
 
-def measure_article(plan: Plan, article: str, number: int) -> Measured:
-    """Decode one article every way: the jobs, turned round for odd numbers, then what is timed with the encoder."""
-    started = time.perf_counter()
+def measure_article(plan: Plan, article: str, number: int, carried: Carried | None = None) -> Measured:
+    """Decode one article every way: the jobs, turned round for odd numbers, then what is timed with the encoder.
+
+    `carried`: thresholds that each job's earlier articles left; None begins anew.
+    """
+    started, carried = time.perf_counter(), carried or Carried()
     session = plan.target.open(article)
     order = plan.jobs if number % 2 == 0 else plan.jobs[::-1]
-    here = {job: decode(session, job, plan.settings(job, number)) for job in order}
+    here = {job: decode(session, job, carried.begin(plan.settings(job, number), job)) for job in order}
     timings = {}
     if greedy := plan.greedy:
         wanted, settings = here[greedy].tokens, plan.settings(greedy, number)
@@ -196,18 +200,21 @@ def measure(plan: Plan, pairs: Iterable[Pair], state: Path | None = None) -> lis
     """
     if state:
         claim(state, plan.as_dict(), "an evaluation", any(state.glob("*.jsonl")))
-    found, warm = [], False
+    found: list[Measured] = []
+    warm, carried = False, Carried()
     for number, pair in enumerate(tqdm(pairs, unit="article", mininterval=5)):
         file = state and state / f"{number:05d}.jsonl"
         if file and file.exists():
             found.append(_read(file, pair))
-            continue
-        if not warm:
-            measure_article(plan, pair.article, number)
-            warm = True
-        found.append(measure_article(plan, pair.article, number))
-        if file:
-            _write(file, found[-1])
+        else:
+            if not warm:
+                measure_article(plan, pair.article, number)
+                warm = True
+            found.append(measure_article(plan, pair.article, number, carried))
+            if file:
+                _write(file, found[-1])
+        for job, trace in zip(plan.jobs, found[-1].traces, strict=True):
+            carried.end(plan.settings(job, number), job, trace)
     return found
 
 

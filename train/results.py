@@ -53,6 +53,8 @@ def row_of(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed: int) -
     alpha, c = metrics.mean_beta, timing.c
     predicted = expected = None
     method = method_of(spec[0])
+    if len({t.lengths for t in spec}) > 1:  # one policy, whose threshold each article left to the next
+        method["lengths"] = method["lengths"].partition(":")[0]
     # Equation 1 and Theorem 3.8 are about the token rule: what another one keeps does not follow from alpha.
     if alpha is not None and method["rule"] == "token":
         expected = mean_expected_tau(min(1.0, alpha), shares)

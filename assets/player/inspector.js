@@ -91,9 +91,10 @@ function makeInspector(box, store, act) {
       : "this run is older than trace version 4, which first holds q of every candidate";
     const bound = bounds ? ` Hatched: ${why}; the bar is an upper bound.` : "";
     const exact = bounds ? "Exact where not hatched" : "Exact";
+    const hold = `${exact}: the recorded candidates hold ${chance(Math.min(1, covered))} of it, all other tokens the rest.`;
     return bars(
       how.w === 1 ? "Residual, norm(max(0, p − q))" : `Residual, norm(max(0, w p − q)), w = ${chance(how.w)}`, rows,
-      `${said} ${exact}: the recorded candidates hold ${chance(Math.min(1, covered))} of it, all other tokens the rest.${bound}`,
+      [said, ...(known.length ? [hold] : [])].join(" ") + bound,
       whyMark("the residual", CONFIG.why.residual),
     );
   }

@@ -65,7 +65,8 @@ SURFACES: dict[str, tuple[str, str]] = {
 }
 
 
-def _variables(dark: bool) -> str:
+def variables(dark: bool) -> str:
+    """The palette as declarations of CSS variables."""
     lines = [f"--fl-{name.replace('_', '-')}: {pair[dark]};" for name, pair in SURFACES.items()]
     lines += [f"--fl-{s.name}: {s.dark if dark else s.light};" for s in STATUSES.values()]
     return " ".join(lines)
@@ -74,8 +75,8 @@ def _variables(dark: bool) -> str:
 def css() -> str:
     """The palette as CSS variables, light and dark; style.css uses nothing else for colour."""
     # Gradio has one accent for light and dark; on dark its own sky blue is bright enough.
-    dark = f".dark {{ --color-accent: var(--primary-500); {_variables(True)} }}"
-    return f":root {{ --fl-tint: {TINT:.0%}; {_variables(False)} }}\n{dark}\n"
+    dark = f".dark {{ --color-accent: var(--primary-500); {variables(True)} }}"
+    return f":root {{ --fl-tint: {TINT:.0%}; {variables(False)} }}\n{dark}\n"
 
 
 def theme() -> gr.themes.Base:

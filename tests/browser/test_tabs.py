@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fastllm.export import to_html
-from fastllm.trace import to_json
+from fastllm.trace import Article, to_json
 from fastllm.ui.watch import recordings
+from fastllm.ui.watch.player import to_page
+from tests.browser import stage
 from tests.browser.contrast import CONTRAST, SETTLED
 from tests.test_export import hostile
 from tests.traces import trace_of
@@ -121,6 +125,43 @@ def test_a_phone_shows_each_tab_without_scrolling_sideways(open_tab):
         page.wait_for_selector(part)
         wide = "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
         page.wait_for_function(f"{wide} <= 390")
+
+
+def test_a_page_with_the_player_plays_from_a_file_and_prints_two_sheets(browser, tmp_path):
+    """Offline, without any request: played, walked through, readable in the dark; on paper two pages, long runs too."""
+    context = browser.new_context(color_scheme="dark", offline=True, viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    asked, said = [], []
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("console", lambda m: said.append(m.text))
+    page.on("pageerror", lambda e: said.append(str(e)))
+    long = Article("The ferry left Port Ellery on Tuesday. " * 400, 20, 0)
+    for name, run in (("usual", stage.trace(12)), ("long", stage.trace(150, article=long, text="two tugs " * 150))):
+        file = tmp_path / f"{name}.html"
+        file.write_text(to_page(run), encoding="utf-8")
+        page.goto(file.as_uri())
+        page.wait_for_function("document.querySelector('.fl-player').store?.complete")
+        page.keyboard.press("End")
+        assert page.locator(".fl-tok[role=button]").count() == 5 * len(run.steps)
+        assert page.locator(".printed").first.is_hidden()
+        page.keyboard.press("j")
+        assert "'ship0', rejected" in page.inner_text(".fl-inspector h3")
+        assert page.locator(".fl-files, .fl-ask-what, .fl-export-rejections").filter(visible=True).count() == 0
+        found = page.evaluate(CONTRAST, ".fl-tok, .fl-inspector td, .fl-inspector th, .fl-tile dd, h1, dt, dd, p")
+        assert [pair for pair in found if pair[1] < 4.5] == []
+        pdf = page.pdf(prefer_css_page_size=True)
+        assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 2, name
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": 703, "height": 1000})
+        assert page.locator(".fl-player").is_hidden()
+        assert page.locator(".stream").is_visible()
+        cut = page.evaluate("[...document.querySelectorAll('.sheet')].map(e => e.scrollHeight - e.clientHeight)")
+        assert max(cut) <= 0, name
+        page.emulate_media(media="null")
+        page.set_viewport_size({"width": 1280, "height": 800})
+    assert asked == [(tmp_path / f"{name}.html").as_uri() for name in ("usual", "long")]
+    assert said == []
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -20,8 +20,8 @@ from fastllm.analysis import rejections
 from fastllm.config import ASSETS
 from fastllm.trace import MAX_BYTES, Trace, TraceError, from_json
 from fastllm.ui import render
-from fastllm.ui.theme import STATUSES
-from fastllm.ui.watch import recordings
+from fastllm.ui.theme import INSPECTOR_SHEET, PLAYER_SHEET, STATUSES, STYLE_SHEET, TINT, variables
+from fastllm.ui.watch import messages, recordings
 from fastllm.ui.watch.methods import LOSSY
 
 FOLDER = ASSETS / "player"
@@ -43,8 +43,27 @@ class Export:
     write: Callable[[Trace], str]
 
 
+def to_page(trace: Trace) -> str:
+    """The page of :func:`fastllm.export.to_html` with this player in it: it plays from a file, without a network."""
+    dark = f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {variables(True)} }} }}"
+    sheets = "".join(sheet.read_text(encoding="utf-8") for sheet in (STYLE_SHEET, PLAYER_SHEET, INSPECTOR_SHEET))
+    style = f":root {{ --fl-tint: {TINT:.0%}; {variables(False)} }} {dark}\n{sheets}{_ALONE}"
+    return export.to_html(trace, export.Playing(style, messages.replay(trace), _FRAME.format(script(alone=True))))
+
+
+# On a page of its own the player has no server and nothing to save: Gradio's arguments are stood in for.
+_ALONE = ".fl-files { display: none !important; } .plays { overflow: visible; padding-top: 12px; }"
+_FRAME = """(() => {{
+document.body.classList.add("playing");
+const element = document.querySelector("#player");
+const props = {{ value: document.querySelector("#run").textContent }};
+const [server, trigger, watch] = [{{}}, () => {{}}, () => {{}}];
+{}
+}})();"""
+
+
 EXPORTS: tuple[Export, ...] = (
-    Export("page", "As a web page", ".html", "text/html", export.to_html),
+    Export("page", "As a web page", ".html", "text/html", to_page),
     Export("tokens", "Tokens as CSV", "-tokens.csv", "text/csv", export.to_csv),
 )
 
@@ -75,9 +94,11 @@ async def export_rows(asked: dict) -> dict[str, str]:
         return {"error": str(error)}
 
 
-def script() -> str:
-    """The component's script: its configuration and markup as constants, then its files, in one function's scope."""
+def script(alone: bool = False) -> str:
+    """The component's script: its configuration and markup as constants, then its files, in one function's scope.
+    `alone`: for a page without a server and other tabs."""
     config = {
+        "alone": alone,
         "statuses": {s.name: {"glyph": s.glyph} for s in STATUSES.values()},
         "figures": [{"name": name, "why": why} for name, why in render.figure_names()],
         "why": {key: render.GLOSSARY[key][1] for key in ("race", "residual", "p and q")},
@@ -92,7 +113,8 @@ def script() -> str:
     skeleton = (FOLDER / "player.html").read_text(encoding="utf-8")
     parts = [f"const CONFIG = {json.dumps(config)};", f"const SKELETON = {json.dumps(skeleton)};"]
     parts += [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
-    return "\n".join(parts)
+    # Nothing in it may look like the end of a script to an HTML parser.
+    return "\n".join(parts).replace("</", "<\\/")
 
 
 class Player(gr.HTML):
