@@ -15,7 +15,7 @@ BENCHMARK = ASSETS / "benchmark.json"
 USUAL_GAMMA = 4
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def recorded(file: Path = BENCHMARK) -> dict:
     """The recorded benchmark; empty where there is none, or none that can be read."""
     try:
