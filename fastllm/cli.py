@@ -151,6 +151,7 @@ def _run(args: argparse.Namespace) -> Trace:
 
     from fastllm.decode import autoregressive, make_trace, speculative
     from fastllm.drafters import load_drafter
+    from fastllm.lengths import Carried
     from fastllm.rules import lossless
     from fastllm.targets.load import load_target
 
@@ -158,6 +159,8 @@ def _run(args: argparse.Namespace) -> Trace:
     console.tell(target.notes)
     settings = _settings(args, target.preset.no_repeat_ngram_size, target.preset.max_new_tokens)
     drafter = load_drafter(target, f"ngram:{args.n}" if args.drafter == "ngram" else args.drafter)
+    carried, asked = Carried(), settings
+    settings = carried.begin(asked, drafter.name)
     color = args.color == "always" or (args.color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     session = target.open(text)
     if session.article.cut:
@@ -180,6 +183,8 @@ def _run(args: argparse.Namespace) -> Trace:
     print(f"\n\n{trace.text}\n")
     print("\n".join(figures(summarise(trace))))
     print(f"engine: {trace.arithmetic}")
+    if (left := carried.end(asked, drafter.name, trace)) is not None:
+        print(f"draft lengths: {trace.lengths} at first, threshold {left:.2f} at the end")
     if not lossless(trace.rule, trace.rollback):
         print(f"rule: {trace.rule}, rollback {trace.rollback:g}: lossy, this need not be the target's own text")
     if args.baseline:

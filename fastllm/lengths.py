@@ -8,12 +8,13 @@ and drops it changes what the drafter sampled from, and with it the text (tests/
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
 
 import torch
 
 from fastllm.config import MAX_GAMMA, Settings
+from fastllm.trace import Step, Trace
 
 
 class Lengths:
@@ -114,13 +115,18 @@ class Fallback(Lengths):
 
 @dataclass(frozen=True)
 class Length:
-    """A policy in the table: name, two sentences for people, how to make it, and its threshold where it has one."""
+    """A policy in the table: name, two sentences for people, how to make it, and its threshold where it has one.
+
+    ``carried``: the threshold is learnt, and slowly: where none was asked for, a run begins with what the last one with
+    the same drafter left (:class:`Carried`).
+    """
 
     key: str
     title: str
     about: str
     make: Callable[[int, float], Lengths]
     threshold: float | None = None
+    carried: bool = False
 
 
 LENGTHS: dict[str, Length] = {
@@ -153,9 +159,10 @@ LENGTHS: dict[str, Length] = {
             "exit",
             "Steered exit",
             "As with confidence, but the threshold is moved after every draft until nine tenths of the tokens are "
-            "accepted. Gamma is the most.",
+            "accepted; the next article begins with what this one learnt. Gamma is the most.",
             Exit,
             0.6,
+            carried=True,
         ),
         Length(
             "bild",
@@ -201,3 +208,43 @@ def lengths_of(settings: Settings) -> Lengths:
         ValueError: as :func:`lengths_named`.
     """
     return lengths_named(settings.lengths, settings.gamma)
+
+
+def threshold_after(lengths: str, gamma: int, steps: Iterable[Step]) -> float:
+    """The threshold that a run with the policy `lengths` ends with: a policy learns from its drafts alone, so the steps
+    tell it again."""
+    policy = lengths_named(lengths, gamma)
+    for step in steps:
+        policy.learn(len(step.draft), step.accepted)
+    return policy.threshold
+
+
+class Carried:
+    """Thresholds that runs left for the next ones, as Draft & Verify's script carries them from article to article.
+
+    They are kept outside the decode loop, and a run that begins with one says so in its settings, and so in its trace:
+    it is repeated by these settings alone.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[Hashable, float] = {}
+
+    def begin(self, settings: Settings, who: Hashable) -> Settings:
+        """`settings` with the threshold that the run begins with, where it is carried and none was asked for.
+
+        Args:
+            who: whose threshold it is: target and drafter.
+        """
+        kind = LENGTHS.get(settings.lengths)
+        if kind is None or not kind.carried:
+            return settings
+        return replace(settings, lengths=f"{kind.key}:{self._left.get(who, kind.threshold or 0.0):.4f}")
+
+    def end(self, asked: Settings, who: Hashable, trace: Trace) -> float | None:
+        """Keep what `trace` learnt, a run that was begun here with the settings `asked`, and return it; None where
+        nothing is carried."""
+        kind = LENGTHS.get(asked.lengths)
+        if kind is None or not kind.carried:
+            return None
+        self._left[who] = left = threshold_after(trace.lengths, asked.gamma, trace.steps)
+        return left

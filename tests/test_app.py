@@ -29,11 +29,11 @@ from fastllm.ui.layout import build
 from fastllm.ui.league import tab as league_tab
 from fastllm.ui.targets import Targets
 from fastllm.ui.watch import handlers, recordings
-from fastllm.ui.watch.methods import MENUS
+from fastllm.ui.watch.methods import KNOBS, MENUS
 from tests.test_trace import example
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTICES, STATUS, PLAYER, TEXT, COMPARE, CHART, TIMELINE = range(7)
+NOTICES, STATUS, PLAYER, TEXT, COMPARE = range(5)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,8 @@ def arguments(article: str, **changes) -> dict:
         "way": "",
         "rule": "token",
         "lengths": "constant",
+        "threshold": 0.6,
+        "rollback": 2,
     }
     return values | changes | {"api_name": "/run"}
 
@@ -106,7 +108,6 @@ def test_a_greedy_run_gives_the_targets_own_text(client, tiny, article):
     assert len(kept) == len(ids)
     calls = re.search(r"(\d+) target calls?;", last[STATUS])[1]
     assert message["steps"][-1]["figures"][2] == [calls, f"plain decoding needs {len(ids)}"]
-    assert last[CHART]["type"] == last[TIMELINE]["type"] == "plotly"
     assert len(frames) > 1
 
 
@@ -144,7 +145,7 @@ def test_what_the_player_holds_is_a_trace_again(client, tiny, article):
 
 def assembled(message: dict) -> dict:
     """A message as the player in the browser assembles it into a trace (assets/player/store.js)."""
-    head = {k: v for k, v in message["head"].items() if k != "recorded"}
+    head = {k: v for k, v in message["head"].items() if k not in ("recorded", "lossless")}
     steps = [{k: v for k, v in s.items() if k not in ("say", "figures")} for s in message["steps"]]
     return head | {"steps": steps, "plain": head["plain"] and head["plain"] | {"steps": message["plain"]}}
 
@@ -172,7 +173,7 @@ def test_bad_input_gets_one_sentence_and_changes_nothing_else(client, article, c
     assert 'role="alert"' in last[NOTICES]
     assert "fl-is-error" in last[STATUS]
     assert "Traceback" not in str(last)
-    for kept in (PLAYER, TEXT, COMPARE, CHART, TIMELINE):
+    for kept in (PLAYER, TEXT, COMPARE):
         assert last[kept]["__type__"] == "update"
         assert "value" not in last[kept]
 
@@ -253,10 +254,8 @@ def test_a_saved_run_opens_again_without_a_model(client, article, monkeypatch):
     for part in ("steps", "plain", "rejections"):
         assert message[part] == told(last)[part]
     assert opened[TEXT] == last[TEXT]
-    assert "Recorded run:" in opened[STATUS]
+    assert "Recorded: whole run," in opened[STATUS]
     assert "as it was recorded" in opened[COMPARE]
-    assert opened[CHART].data
-    assert opened[TIMELINE].data
 
 
 @pytest.mark.parametrize(
@@ -280,7 +279,7 @@ def test_a_file_that_is_no_trace_gets_one_sentence_and_changes_nothing(data, sen
     assert 'role="alert"' in frame[NOTICES]
     assert "<b>" not in frame[NOTICES]
     assert "Traceback" not in str(frame)
-    for kept in (PLAYER, TEXT, COMPARE, CHART, TIMELINE):
+    for kept in (PLAYER, TEXT, COMPARE):
         assert frame[kept] == gr.skip()
 
 
@@ -400,9 +399,9 @@ def test_only_the_run_is_offered_as_an_api(client):
     info = client.view_api(return_format="dict", print_info=False)
     assert list(info["named_endpoints"]) == ["/run", "/league", "/lab", "/lab_article"]
     names = [p["parameter_name"] for p in info["named_endpoints"]["/run"]["parameters"]]
-    assert names == ["article", "drafter", "n", "gamma", "temperature", "top_p", "seed", "length", "target"] + [
-        menu.key for menu in MENUS
-    ]
+    sliders = ["gamma", "temperature", "top_p", "seed", "length"]
+    methods = [*(menu.key for menu in MENUS), *(knob.key for knob in KNOBS)]
+    assert names == ["article", "drafter", "n", *sliders, "target", *methods]
 
 
 def test_the_session_holds_nothing_that_was_pasted():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from fastllm.config import Sampling, Settings
 from fastllm.drafters.base import DistributionSession, Draft
-from fastllm.lengths import LENGTHS, Exit, Heuristic, lengths_named
+from fastllm.lengths import LENGTHS, Carried, Exit, Heuristic, lengths_named, threshold_after
 from fastllm.sampling import Sampler
 from fastllm.verify import verify
 from tests.conftest import ARTICLE
@@ -130,3 +132,36 @@ def test_every_policy_has_two_sentences():
     for kind in LENGTHS.values():
         assert kind.about.count(".") >= 2 or kind.about.count("Gamma") or kind.about.endswith(".")
         assert kind.make(4, kind.threshold or 0.0).limit() == 4
+
+
+def test_a_threshold_is_carried_from_run_to_run_and_recorded(tiny):
+    """Each run begins with what the last one with the same drafter left; its trace says so, and its settings alone
+    repeat it. Greedy it is the target's text each time (papers.md 4)."""
+    carried, asked = Carried(), Settings(5, Sampling(1.0), 3, 16, lengths="exit")
+    drafter, began, left = drafter_named("sometimes", tiny, ARTICLE), [], []
+    for seed in range(3):
+        asked = replace(asked, seed=seed)
+        settings = carried.begin(asked, "a")
+        trace = run(tiny, ARTICLE, drafter, settings)
+        began.append(trace.lengths)
+        left.append(carried.end(asked, "a", trace))
+        again = run(tiny, ARTICLE, drafter, replace(asked, lengths=trace.lengths))
+        assert [s.draft for s in again.steps] == [s.draft for s in trace.steps]
+        assert left[-1] == threshold_after(trace.lengths, 5, trace.steps)
+    assert began == ["exit:0.6000", *(f"exit:{x:.4f}" for x in left[:2])]
+    assert len(set(began)) > 1
+    assert carried.begin(asked, "b").lengths == "exit:0.6000"
+    greedy = carried.begin(Settings(5, max_new_tokens=16, lengths="exit"), "a")
+    assert greedy.lengths == f"exit:{left[-1]:.4f}"
+    assert run(tiny, ARTICLE, drafter, greedy).tokens == run(tiny, ARTICLE, None, greedy).tokens
+
+
+def test_what_is_asked_for_is_not_carried(tiny):
+    """A threshold of one's own, and policies that learn none, stay as they are and leave nothing."""
+    carried = Carried()
+    for spec in ("exit:0.3", "constant", "confidence"):
+        asked = Settings(4, max_new_tokens=8, lengths=spec)
+        assert carried.begin(asked, "a") == asked
+        trace = run(tiny, ARTICLE, drafter_named("never", tiny, ARTICLE), asked)
+        assert carried.end(asked, "a", trace) is None
+    assert carried.begin(Settings(lengths="exit"), "a").lengths == "exit:0.6000"

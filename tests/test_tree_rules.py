@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 
+from fastllm.analysis.faults import not_renormalised
 from fastllm.analysis.metrics import summarise
 from fastllm.analysis.timing import Calls
 from fastllm.cli import main, render_step
@@ -72,16 +73,10 @@ def test_drawn_siblings_emit_the_target_distribution(width):
     assert g_test(counts(follow, width), JOINT) > 0.001
 
 
-def halves(p, q):
-    """What a refused sibling leaves, not renormalised."""
-    rest = (p - q).clamp_min(0.0)
-    return rest if float(rest.sum()) > 0 else p
-
-
 @pytest.mark.parametrize(
     ("judge", "step"),
     [
-        (partial(follow, left_by=halves), without),
+        (partial(follow, left_by=not_renormalised), without),
         # Drawn again from all of q, and reported as if what was drawn before were out of it.
         (lambda ids, p, q, u, eos, parents: follow(ids, p, _reported(ids, q), u, eos, parents), lambda q, token: q),
     ],

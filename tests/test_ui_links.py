@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastllm.ui.watch.links import Choice, read
+from fastllm.ui.watch.links import Choice, knobs, read
 
 TOPICS, DRAFTERS = ["Sport", "Weather"], ["ngram@baseline", "lookup"]
 
@@ -13,9 +13,9 @@ def test_a_link_restores_every_setting():
     """Example, drafter, order, gamma, temperature, seed, top-p and length limit, each in its own type."""
     query = {"example": "weather", "drafter": "lookup", "n": "2", "gamma": "7", "temperature": "0.8", "seed": "42"}
     query |= {"top_p": "0.85", "length": "40", "view": "teacher", "__theme": "dark"}
-    query |= {"way": "-then-", "rule": "block", "lengths": "entropy"}
+    query |= {"way": "-then-", "rule": "block", "lengths": "entropy", "threshold": "0.35", "rollback": "3.5"}
     assert read(query, TOPICS, DRAFTERS) == Choice(
-        "Weather", "lookup", 2, 7, 0.8, 42, 0.85, 40, "-then-", "block", "entropy"
+        "Weather", "lookup", 2, 7, 0.8, 42, 0.85, 40, "-then-", "block", "entropy", 0.35, 3.5
     )
 
 
@@ -49,6 +49,10 @@ def test_a_link_without_settings_chooses_nothing():
         ("example", "Accident\x00"),
         ("rule", "generous"),
         ("lengths", "confidence:9"),
+        ("threshold", "1.5"),
+        ("threshold", "nan"),
+        ("rollback", "-1"),
+        ("rollback", "many"),
         ("way", ""),
         ("way", "or"),
     ],
@@ -61,3 +65,11 @@ def test_a_bad_value_is_left_out_and_told(name, value):
     assert {"way": "joined with", "lengths": "draft length"}.get(name, name) in choice.notices[0]
     assert len(choice.notices[0]) < 200
     assert name == "gamma" or choice.gamma == 3
+
+
+def test_a_method_without_its_threshold_begins_with_its_own():
+    """Where a link names the line and not the value; a line that has none, and no line, leave the slider alone."""
+    assert knobs(read({"lengths": "confidence", "rule": "bild"}, TOPICS, DRAFTERS)) == [0.4, 2.0]
+    assert knobs(read({"lengths": "confidence", "threshold": "0.7"}, TOPICS, DRAFTERS)) == [0.7, None]
+    assert knobs(read({"lengths": "exit", "rule": "block"}, TOPICS, DRAFTERS)) == [None, None]
+    assert knobs(Choice()) == [None, None]

@@ -14,7 +14,7 @@ from fastllm.rules import RULES, lossless
 from fastllm.ui import models
 from fastllm.ui.render import agreement_html
 from fastllm.ui.watch import handlers
-from fastllm.ui.watch.methods import LOSSY, MENUS, about_html, usual
+from fastllm.ui.watch.methods import KNOBS, LOSSY, MENUS, SOFT, about_html, goes_with, shows, usual
 from tests.traces import trace_of
 
 WAY, RULE, LENGTH = MENUS
@@ -100,3 +100,27 @@ def test_the_export_and_the_verdict_say_what_is_lossy():
     assert "as they may" in agreement_html(lossy, other)
     assert "fault" in agreement_html(trace, other)
     assert "as they may" not in agreement_html(dataclasses.replace(lossy, rollback=0.0), other)
+
+
+def test_thresholds_reach_the_settings_where_the_line_has_one(tiny):
+    """A policy and a rule without one ignore the sliders, and a carried threshold is not asked for."""
+    threshold, rollback = KNOBS
+    assert settings(tiny, lengths="bild", rule="bild", threshold=0.3, rollback=3).lengths == "bild:0.3"
+    assert settings(tiny, lengths="bild", rule="bild", threshold=0.3, rollback=3).rollback == 3
+    assert settings(tiny, rule="bild", rollback=0).rollback == 0
+    assert (settings(tiny, threshold=0.3).lengths, settings(tiny, rollback=5).rollback) == ("constant", 0)
+    assert settings(tiny, lengths="exit", threshold=0.3).lengths == "exit"
+    for name in ("threshold", "rollback"):
+        with pytest.raises(ValueError, match=f"{name.capitalize()} must be a finite number"):
+            settings(tiny, **{name: "much"})
+    assert [shows(threshold)(x)["visible"] for x in ("bild", "exit", "constant", None)] == [True, False, False, False]
+    assert [shows(rollback)(x)["visible"] for x in RULES] == [RULES[x].soft for x in RULES]
+    assert (threshold.value("confidence"), threshold.value("constant"), rollback.value("bild")) == (0.4, 0.6, 2.0)
+    for knob in KNOBS:
+        assert all(knob.low <= value <= knob.high for value in knob.usual.values())
+
+
+def test_a_rule_brings_the_lengths_that_it_was_published_with():
+    """Big Little Decoder's fallback; others leave what is chosen. What may change a text is known to the page."""
+    assert [goes_with(x, "entropy") for x in ("bild", "token", None)] == ["bild", "entropy", "entropy"]
+    assert set(SOFT) == {k for k, r in RULES.items() if not r.lossless}

@@ -53,6 +53,8 @@ def row_of(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed: int) -
     alpha, c = metrics.mean_beta, timing.c
     predicted = expected = None
     method = method_of(spec[0])
+    if len({t.lengths for t in spec}) > 1:  # one policy, whose threshold each article left to the next
+        method["lengths"] = method["lengths"].partition(":")[0]
     # Equation 1 and Theorem 3.8 are about the token rule: what another one keeps does not follow from alpha.
     if alpha is not None and method["rule"] == "token":
         expected = mean_expected_tau(min(1.0, alpha), shares)
@@ -155,5 +157,6 @@ def merge(results: Sequence[dict]) -> dict:
         "articles": max(r["articles"] for r in results),
         "greedy_mismatches": sum(r["greedy_mismatches"] for r in results),
         "command": "`, `".join(r["command"] for r in results),
+        "bild": next((r["bild"] for r in reversed(results) if r.get("bild")), None),
         "seconds": round(sum(r["seconds"] for r in results), 1),
     }

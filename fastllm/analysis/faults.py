@@ -11,6 +11,7 @@ import torch
 from fastllm.rules import RULES
 from fastllm.rules.bild import bild
 from fastllm.rules.block import block
+from fastllm.rules.follow import follow
 from fastllm.sampling import draw, one_hot
 from fastllm.verify import Verdict, residual, verify
 
@@ -56,6 +57,12 @@ def _resampled_alike(
     return replace(verdict, token=draw(residual(p[i], row), u[-1]))
 
 
+def not_renormalised(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+    """What a refused token's q leaves of p, its sum below 1; p where nothing is left."""
+    rest = (p - q).clamp_min(0.0)
+    return rest if float(rest.sum()) > 0 else p
+
+
 @dataclass(frozen=True)
 class Fault:
     """A position of the lab's switch: a rule as it is, or one way to break it.
@@ -66,6 +73,7 @@ class Fault:
         judge: called as :func:`fastllm.verify.verify` is.
         right: whether nothing is broken: the text is the target's.
         least: fewest tokens and shortest draft with which the fault shows.
+        width: siblings at each place of the draft; above 1 drafts are trees, and `judge` takes ``parents``.
         int8: whether the target itself is the broken part: its products are int8, with one scale a call.
     """
 
@@ -75,6 +83,7 @@ class Fault:
     judge: Callable[..., Verdict] = verify
     right: bool = False
     least: int = 1
+    width: int = 1
     int8: bool = False
 
 
@@ -128,6 +137,23 @@ FAULTS: dict[str, Fault] = {
             "tokens that a later prefix would have saved.",
             keeps_the_first_that_passes,
             least=2,
+        ),
+        Fault(
+            "siblings",
+            "Tree of drawn branches as it is",
+            "Two guesses stand at each place, the second drawn from q without the first, and it is tested against what "
+            "the first left of p, both renormalised: that adds up to exactly p, and keeps more.",
+            follow,
+            right=True,
+            width=2,
+        ),
+        Fault(
+            "siblings-rest",
+            "Tree: forget to renormalise",
+            "After a refused guess the next one is tested against max(0, p − q) as it stands, which no longer adds up "
+            "to 1: it is refused too often, and what is left to draw from is out of proportion.",
+            partial(follow, left_by=not_renormalised),
+            width=2,
         ),
         Fault(
             "int8",

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 
 import torch
 
-from fastllm.analysis.faults import FAULTS
+from fastllm.analysis.faults import FAULTS, Fault
 from fastllm.config import Settings
 from fastllm.drafters.base import Drafter
+from fastllm.drafters.tree import without
 from fastllm.sampling import draw
 from fastllm.targets.base import TargetSession
 from fastllm.targets.int8 import rounded
+from fastllm.trees import prefixes
 
 Text = tuple[int, ...]
 
@@ -228,10 +230,13 @@ def sample_speculative(chain: Chain, gamma: int, length: int, uniform: Uniforms,
     Args:
         fault: the rule, or how it is broken: a key of FAULTS.
     """
-    judge = FAULTS[fault].judge
+    judge, width = FAULTS[fault].judge, FAULTS[fault].width
     text: Text = ()
     while len(text) < length and (not text or text[-1] not in chain.eos_ids):
         uniform.restart()
+        if width > 1:
+            text = (*text, *_branching(chain, text, gamma, length, uniform, FAULTS[fault]))
+            continue
         draft: list[int] = []
         qs: list[torch.Tensor] = []
         while len(draft) < min(gamma, length - len(text)):
@@ -251,6 +256,34 @@ def sample_speculative(chain: Chain, gamma: int, length: int, uniform: Uniforms,
             token = draw(p[verdict.accepted], uniform())
         text = (*text, *draft[: verdict.accepted], *(() if token is None else (token,)))
     return text[:length]
+
+
+def _branching(chain: Chain, text: Text, gamma: int, length: int, uniform: Uniforms, fault: Fault) -> Text:
+    """One step with a draft tree: at each depth some siblings, the first of which goes on."""
+    ids: list[int] = []
+    parents: list[int] = []
+    qs: list[torch.Tensor] = []
+    parent, line = -1, text
+    for _ in range(min(gamma, length - len(text))):
+        q = chain.drafter(line)
+        if q is None:
+            break
+        first = len(ids)
+        for _ in range(min(fault.width, int((q > 0).sum()))):
+            qs.append(q)
+            ids.append(draw(q, uniform()))
+            parents.append(parent)
+            q = without(q, ids[-1])
+        parent, line = first, (*line, ids[first])
+        if ids[first] in chain.eos_ids:
+            break
+    lines = [tuple(one) for one in prefixes(text, ids, parents)]
+    # What would follow the end of the text is not looked at: any row serves.
+    p = torch.stack([chain.target(one if len(one) < length else one[:-1]) for one in lines])
+    rows, u = torch.stack(qs) if qs else None, _draws(uniform, len(ids) + 1)
+    verdict = fault.judge(ids, p, rows, u, chain.eos_ids, parents)
+    kept = [ids[i] for i in verdict.order[: verdict.accepted]] if verdict.order else []
+    return (*kept, *(() if verdict.token is None else (verdict.token,)))
 
 
 def _draws(uniform: Uniforms, n: int) -> list[float]:

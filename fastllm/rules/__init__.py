@@ -27,6 +27,7 @@ class Rule:
         soft: whether `judge` also takes ``soft``, the target's probabilities before temperature and the argmax (shape
             of p), and ``rollback``, in nats; such a rule is for greedy decoding only.
         rollback: the usual threshold of such a rule, in nats.
+        lengths: the draft length policy that it was published with, or "".
         certain: whether `judge` also takes ``certain``, where the rows of a greedy p are one-hot.
         tree: whether drafts branch, and `judge` also takes ``parents`` (fastllm/trees.py).
         drawn: whether the branches of a tree are drawn from q, not its likeliest tokens.
@@ -39,6 +40,7 @@ class Rule:
     judge: Callable[..., Verdict]
     soft: bool = False
     rollback: float = 0.0
+    lengths: str = ""
     certain: bool = False
     tree: bool = False
     drawn: bool = False
@@ -98,6 +100,7 @@ RULES: dict[str, Rule] = {
             bild,
             soft=True,
             rollback=2.0,
+            lengths="bild",
         ),
     )
 }

@@ -175,7 +175,9 @@ def intro_html() -> str:
 refuses.</small>{_sample(*judged)}</li>
 <li><b>The target writes one itself</b> <small>in the place of the refused guess, or after the last one where it kept
 them all.</small>{_sample(*judged[:3], ("ferry", "resampled"))}</li>
-</ol><p class="fl-intro-end">The text stays exactly what the target alone would have written. Press <b>Run</b>.</p>"""
+</ol><p class="fl-intro-end"><span class="fl-if-exact">The text stays exactly what the target alone would have
+written.</span><span class="fl-if-lossy">The rule that is chosen lets some guesses stay that the target would not have
+written: the text may be another.</span> Press <b>Run</b>.</p>"""
 
 
 def lesson_html(sentence: str) -> str:
@@ -198,8 +200,9 @@ token; the drafter drew its token from its own distribution q.</li>
 after it are <b>ignored</b>, and the target's token, <b>resampled</b> from what p has more of than q, takes its place.
 If all are accepted, the target's pass has already paid for one <b>bonus</b> token.</li>
 </ol>
-<p>The rule makes the result follow p exactly: at temperature 0 the text is, token for token, what the target writes
-alone; above 0 it has the same distribution. Only the time changes. More accepted tokens save target calls, but a long
+<p>This rule makes the result follow p exactly: at temperature 0 the text is, token for token, what the target writes
+alone; above 0 it has the same distribution. Only the time changes. (Rules marked ≠ under <i>More settings</i> give that
+up for speed.) More accepted tokens save target calls, but a long
 draft costs drafting time and a wider pass, so a larger γ can be slower.</p></div>"""
 
 
@@ -223,11 +226,6 @@ def why_html(key: str) -> str:
         f'<details class="fl-why" name="fl-why"><summary aria-label="What is {escape(name, quote=True)}?">?</summary>'
         f"<p>{escape(text)}</p></details>"
     )
-
-
-def title_html(key: str) -> str:
-    """Heading of a chart, with its explanation."""
-    return f'<div class="fl-chart-title"><h3>{escape(GLOSSARY[key][0])}</h3>{why_html(key)}</div>'
 
 
 def glossary_html() -> str:

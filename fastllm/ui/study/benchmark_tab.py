@@ -6,7 +6,7 @@ import gradio as gr
 
 from fastllm.drafters import outdated
 from fastllm.ui import parts, render
-from fastllm.ui.study import benchmark_view, calls_view
+from fastllm.ui.study import benchmark_view, bild_view, calls_view
 from fastllm.ui.study.parts import multiples
 from fastllm.ui.study.records import Records
 from fastllm.ui.watch.expected import recorded
@@ -51,6 +51,15 @@ def build(of: Records, benchmark: dict | None = None, curve: dict | None = None,
             ("Refused of the tested at each place in the draft, longest drafts", first[2], "positions"),
         )
     )
+    if quality := benchmark.get("bild"):
+        parts.html(f'<p class="fl-lab-intro">{render.escape(bild_view.words(quality))}</p>', f"bild-words{end}")
+        with gr.Row(elem_classes="fl-lab"):
+            for value, heading, title in (
+                ("rougeL", "Big Little Decoder: quality against speed", "ROUGE-L"),
+                ("texts_changed", "Big Little Decoder: changed texts against speed", "% of texts changed"),
+            ):
+                drawn = bild_view.figure(quality, value, title)
+                parts.panel(heading, drawn, f"bild-{value}{end}", scale=1, min_width=320)
     if peers := calls_view.peers_html(benchmark.get("peers") or []):
         parts.html(peers, f"bench-peers{end}")
     curve = calls_view.recorded(of.preset.name) if curve is None else curve

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -14,14 +15,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 import gradio as gr
-import plotly.graph_objects as go
 from anyio import to_thread
 
-from fastllm.analysis.metrics import acceptance_by_position, running
+from fastllm.analysis.metrics import running
 from fastllm.config import Sampling, Settings
 from fastllm.decode import ending_of, make_trace
 from fastllm.drafters.base import Drafter
-from fastllm.lengths import lengths_of
+from fastllm.lengths import LENGTHS, Carried, lengths_of
 from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target, TargetSession
 from fastllm.trace import Ending, Step, Trace, from_json
@@ -29,7 +29,7 @@ from fastllm.ui import article as articles
 from fastllm.ui import examples, limits, models, render
 from fastllm.ui.private import log_failure
 from fastllm.ui.targets import Targets
-from fastllm.ui.watch import charts, links, messages, recordings
+from fastllm.ui.watch import links, messages, recordings
 from fastllm.ui.watch.cards import cards_of, deal
 from fastllm.ui.watch.expected import expected_html, recorded, row_for
 from fastllm.ui.watch.lessons import lessons_for, start_of
@@ -51,6 +51,11 @@ _ENDINGS: dict[Ending, str] = {
     "stopped": "it was stopped",
     "running": "it was not finished",
 }
+# No figures in them: those of the steps that are shown are the player's, so that one clock rules the page.
+_AT_WORK = "The target and its drafter are at work, and plain decoding in turns with them."
+_REST = "The run is computed; now the rest of plain decoding, to compare."
+# Thresholds that runs leave for the next ones with the same target and drafter.
+CARRIED = Carried()
 _PLAIN_BESIDE = "Plain decoding of the same article takes turns with the run, so that both are timed alike."
 
 
@@ -70,8 +75,6 @@ class Frame:
     player: str | None = None
     text: str | None = None
     compare: str | None = None
-    chart: go.Figure | dict | None = None
-    timeline: go.Figure | dict | None = None
 
     def outputs(self) -> tuple:
         values = (getattr(self, f.name) for f in dataclasses.fields(self))
@@ -123,8 +126,9 @@ class Show:
             compare=compare,
         ).outputs()
 
-    def last(self, stopped: bool) -> tuple:
-        """The end of the run. A run stopped before plain decoding was done has nothing to be compared with."""
+    def last(self, stopped: bool, more: str = "") -> tuple:
+        """The end of the run; `more` is said behind its status. A run stopped before plain decoding was done has
+        nothing to be compared with."""
         trace = self.trace
         plain = self.plain
         if stopped:
@@ -132,31 +136,27 @@ class Show:
             compare, status = render.compare_waiting_html(text), (f"Stopped: {_tokens_in_calls(trace)}.", "stopped")
         else:
             trace = trace.compared_with(plain)
-            compare, status = render.compare_html(trace, plain, finished=True), (_done(trace), "done")
+            compare = render.compare_html(trace, plain, finished=True)
+            status = _ended("Finished", trace) + more, "done"
         return Frame(
             notices=self.notices,
             status=render.status_html(*status),
             player=self.sender.last(trace, "stopped" if stopped else "done"),
             text=trace.text,
             compare=compare,
-            **_charts(trace),
         ).outputs()
 
 
-def _charts(trace: Trace) -> dict[str, go.Figure]:
-    return {
-        "chart": charts.acceptance_figure(acceptance_by_position([trace]), max(1, trace.gamma)),
-        "timeline": charts.timeline_figure(trace.steps),
-    }
-
-
-def settings_of(target: Target, gamma, temperature, top_p, seed, length, rule="", lengths="") -> Settings:
-    """The settings of the page's controls.
+def settings_of(
+    target: Target, gamma, temperature, top_p, seed, length, rule="", lengths="", threshold=None, rollback=None
+) -> Settings:
+    """The settings of the page's controls; `threshold` and `rollback` count where policy and rule have them.
 
     Raises:
         ValueError: one is empty or out of range, in a sentence fit for the page.
     """
     values = {"Gamma": gamma, "Temperature": temperature, "Top-p": top_p, "Seed": seed, "Length": length}
+    values |= {k: v for k, v in (("Threshold", threshold), ("Rollback", rollback)) if v is not None}
     for name, value in values.items():
         if value is None or value == "":
             raise ValueError(f"{name} is empty: give a number.")
@@ -169,7 +169,11 @@ def settings_of(target: Target, gamma, temperature, top_p, seed, length, rule=""
         raise ValueError(f"The seed must be a whole number from 0 to {2**31 - 1:,}, not {seed:,}.")
     judge = rule_named(str(rule or "token"))
     policy = str(lengths or "constant")
-    settings = Settings(int(gamma), sampling, int(seed), int(length), TOP, judge.key, policy, judge.rollback)
+    kind = LENGTHS.get(policy)
+    if threshold is not None and kind and kind.threshold is not None and not kind.carried:
+        policy = f"{policy}:{threshold:g}"
+    forgiven = judge.threshold(None if rollback is None else float(rollback))
+    settings = Settings(int(gamma), sampling, int(seed), int(length), TOP, judge.key, policy, forgiven)
     rule_of(settings), lengths_of(settings)  # what does not go together is told before the run begins
     return settings
 
@@ -178,16 +182,31 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
     """The generator behind the Run button, and behind `gradio_client`'s `/run`."""
 
     async def run(
-        article, drafter, n, gamma, temperature, top_p, seed, length, target, way, rule, lengths, live
+        article,
+        drafter,
+        n,
+        gamma,
+        temperature,
+        top_p,
+        seed,
+        length,
+        target,
+        way,
+        rule,
+        lengths,
+        threshold,
+        rollback,
+        live,
     ) -> AsyncGenerator[tuple, None]:
         """Summarise an article with speculative decoding, then with plain decoding, and compare the two.
 
-        Yields frames: notices, status (HTML), message to the player (JSON), summary text, comparison (HTML), charts.
+        Yields frames: notices, status (HTML), message to the player (JSON), summary text, comparison (HTML).
         """
         try:
             # Closed at once when the visitor leaves, not whenever the garbage collector comes by.
             spec = models.spec_of(str(drafter), int(n or 0), str(way or ""))
-            run_ = _run(article, spec, target, live, (gamma, temperature, top_p, seed, length, rule, lengths))
+            chosen = gamma, temperature, top_p, seed, length, rule, lengths, threshold, rollback
+            run_ = _run(article, spec, target, live, chosen)
             async with aclosing(limits.in_turn(run_, _waiting, lambda: live.stop)) as frames:
                 async for frame in frames:
                     yield frame
@@ -203,18 +222,21 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
     async def _run(article, spec, target, live, chosen) -> AsyncGenerator[tuple, None]:
         checked = articles.check(article)
         target = await to_thread.run_sync(targets.of, target)
-        settings = settings_of(target, *chosen)
+        asked = settings_of(target, *chosen)
         loaded = await to_thread.run_sync(models.get_drafter, target, spec)
+        who = target.sha256 or target.preset.asked, loaded.name, loaded.sha256
+        settings = CARRIED.begin(asked, who)
         yield _beginning(checked.notices)
         session = await to_thread.run_sync(models.open_session, target, checked.text, loaded, settings)
 
         try:
-            async for frame in _raced(session, loaded, settings, checked.notices, live):
+            learnt = functools.partial(CARRIED.end, asked, who)
+            async for frame in _raced(session, loaded, settings, checked.notices, live, learnt):
                 yield frame
         finally:
             session.close()
 
-    async def _raced(session, loaded, settings, said, live) -> AsyncGenerator[tuple, None]:
+    async def _raced(session, loaded, settings, said, live, learnt) -> AsyncGenerator[tuple, None]:
         clock = limits.Clock(limits.run_seconds())
         show = Show(session, loaded, settings, said)
         yield Frame(player=show.first()).outputs()
@@ -225,11 +247,7 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
             show.add([step for ours, step in batch if ours])
             show.add_plain([step for ours, step in batch if not ours])
             trace, plain = show.trace, show.plain
-            beside = f"plain decoding: {render.plural(len(plain.tokens), 'token')}"
-            if trace.ending == "stopped":
-                status = f"Speculative decoding: {_tokens_in_calls(trace)}; beside it {beside}."
-            else:
-                status = f"Now the rest of {beside}, to compare."
+            status = _AT_WORK if trace.ending == "stopped" else _REST
             yield show.frame(status, render.compare_html(trace, plain, finished=False) if plain.steps else None)
             await asyncio.sleep(DRAIN)
         unfinished = batch != []
@@ -237,7 +255,7 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
             beside = render.plural(len(show.plain.tokens), "token")
             sentence = clock.sentence(f"{_tokens_in_calls(show.trace)}, and {beside} of plain decoding")
             show.notices = render.notices_html([sentence, *said])
-        yield show.last(stopped=unfinished)
+        yield show.last(unfinished, _left(settings, learnt(show.trace)))
 
     return run
 
@@ -275,11 +293,10 @@ def replayed(trace: Trace) -> tuple:
     words = render.earlier_weights(recordings.earlier(trace))
     return Frame(
         notices=render.notices_html([words] if words else []),
-        status=render.status_html(f"Recorded run: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}.", "recorded"),
+        status=render.status_html(_ended("Recorded", trace), "recorded"),
         player=messages.replay(trace),
         text=visible(trace.text),
         compare=compare,
-        **_charts(trace),
     ).outputs()
 
 
@@ -299,8 +316,6 @@ def _beginning(notices: tuple[str, ...]) -> tuple:
         notices=render.notices_html(notices),
         status=render.status_html("The target reads the article, once for the whole run.", "running"),
         text="",
-        chart=gr.update(value=None),
-        timeline=gr.update(value=None),
         compare=render.compare_waiting_html(_PLAIN_BESIDE),
     ).outputs()
 
@@ -310,8 +325,17 @@ def _tokens_in_calls(trace: Trace) -> str:
     return f"{render.plural(tokens, 'token')} in {render.plural(calls, 'target call')}"
 
 
-def _done(trace: Trace) -> str:
-    return f"Finished: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}."
+def _ended(how: str, trace: Trace) -> str:
+    return f"{how}: whole run, {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}."
+
+
+def _left(settings: Settings, left: float | None) -> str:
+    """What a policy learnt that carries its threshold over; nothing where none does."""
+    if left is None:
+        return ""
+    name, _, began = settings.lengths.partition(":")
+    title = LENGTHS[name].title
+    return f" {title}: threshold {float(began):.2f} at first, now {left:.2f}, where the next article begins."
 
 
 def begin(live: Live) -> tuple:
@@ -361,7 +385,8 @@ def make_restore(targets: Targets) -> Callable[[gr.Request], tuple]:
         told = links.read_target(query, [o.name for o in targets.offers() if o.here])
         drafters = [c.key for c in models.menu(targets.of(told.value))]
         choice = links.read(query, list(texts), drafters)
-        further = choice.seed or None, choice.top_p, choice.length, choice.way, choice.rule, choice.lengths
+        methods: tuple = (choice.way, choice.rule, choice.lengths, *links.knobs(choice))
+        further = choice.seed or None, choice.top_p, choice.length, *methods
         values = texts.get(choice.example or ""), choice.drafter, choice.n, choice.gamma, choice.temperature, *further
         said = (*told.notices, *choice.notices)
         notices = render.notices_html(said) if said else None

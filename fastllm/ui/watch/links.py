@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fastllm.config import MAX_GAMMA
-from fastllm.ui.watch.methods import MENUS
+from fastllm.ui.watch.methods import KNOBS, MENUS
 
 MAX_ORDER, MAX_TEMPERATURE, MAX_SEED = 5, 1.5, 2**31 - 1
 # A link's names that are no words.
@@ -52,6 +52,8 @@ class Choice:
     way: str | None = None
     rule: str | None = None
     lengths: str | None = None
+    threshold: float | None = None
+    rollback: float | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -81,6 +83,7 @@ def read(query: Mapping[str, str], topics: Sequence[str], drafters: Sequence[str
         ("seed", int, 0, MAX_SEED),
         ("top_p", float, MIN_TOP_P, 1),
         ("length", int, MIN_LENGTH, MAX_LENGTH),
+        *((knob.key, float, knob.low, knob.high) for knob in KNOBS),
     ):
         if name not in query:
             continue
@@ -94,6 +97,15 @@ def read(query: Mapping[str, str], topics: Sequence[str], drafters: Sequence[str
             value = None
         found[name] = value
     return Choice(**found, notices=tuple(notices))
+
+
+def knobs(choice: Choice) -> list[float | None]:
+    """The value of each knob: where a link names a line that has one, and not its value, the line's own."""
+    found = []
+    for knob in KNOBS:
+        value, line = getattr(choice, knob.key), getattr(choice, knob.menu)
+        found.append(knob.usual.get(line) if value is None and line else value)
+    return found
 
 
 def _number(text: str, kind: type) -> int | float | None:

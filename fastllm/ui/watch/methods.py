@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 
+import gradio as gr
+
 from fastllm.drafters import COMPOSITES
 from fastllm.lengths import LENGTHS
 from fastllm.rules import RULES
@@ -55,6 +57,49 @@ MENUS: tuple[Menu, ...] = (
 )
 
 
+@dataclass(frozen=True)
+class Knob:
+    """A threshold that some lines of a menu have.
+
+    Attributes:
+        key: its name in handlers and in the page's address; the elem_id on the page, too.
+        menu: the key of the menu that it belongs to.
+        low, high, step: of its slider.
+        usual: what each line that has it begins with.
+    """
+
+    key: str
+    menu: str
+    label: str
+    low: float
+    high: float
+    step: float
+    usual: Mapping[str, float]
+
+    @property
+    def first(self) -> float:
+        """What it shows before any line was chosen that has it."""
+        return max(self.usual.values())
+
+    def value(self, line: object) -> float:
+        """What it shows when `line` was chosen."""
+        return self.usual.get(str(line or ""), self.first)
+
+
+KNOBS: tuple[Knob, ...] = (
+    Knob(
+        "threshold", "lengths", "Threshold", 0, 1, 0.05,
+        {k: x.threshold for k, x in LENGTHS.items() if x.threshold is not None and not x.carried},
+    ),
+    Knob(
+        "rollback", "rule", "Rollback, nats", 0, 10, 0.5,
+        {k: r.rollback for k, r in RULES.items() if r.soft},
+    ),
+)  # fmt: skip
+# Rules under which a text may differ, while their threshold is above 0.
+SOFT = tuple(k for k, r in RULES.items() if not r.lossless)
+
+
 def badge_html(lossless: bool) -> str:
     """The mark of a rule whose text need not be the target's own; nothing for the others."""
     return "" if lossless else f'<strong class="fl-lossy"><i aria-hidden="true">≠</i> {escape(LOSSY)}</strong>'
@@ -73,6 +118,21 @@ def explains(menu: Menu) -> Callable[[object], str]:
         return about_html(menu, value)
 
     return about
+
+
+def shows(knob: Knob) -> Callable[[object], dict]:
+    """An update of a knob's slider by the line that is chosen: seen where that has one."""
+
+    def update(value: object) -> dict:
+        return gr.update(visible=str(value or "") in knob.usual)
+
+    return update
+
+
+def goes_with(rule: object, lengths: object) -> object:
+    """The draft lengths that a rule was published with; those that are chosen where it has none of its own."""
+    found = RULES.get(str(rule or ""))
+    return found.lengths if found and found.lengths else lengths
 
 
 def usual(**chosen: object) -> bool:

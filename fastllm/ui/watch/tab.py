@@ -20,7 +20,7 @@ from fastllm.ui.watch import handlers, links
 from fastllm.ui.watch.cards import Cards, cards_html, cards_of
 from fastllm.ui.watch.expected import recorded
 from fastllm.ui.watch.lessons import TITLES, Start, lessons_for, start_of
-from fastllm.ui.watch.methods import MENUS, about_html, explains
+from fastllm.ui.watch.methods import KNOBS, MENUS, SOFT, about_html, explains, goes_with, shows
 from fastllm.ui.watch.player import Player
 
 # More than have a turn at once: whoever waits does so in limits.line, which tells them their place.
@@ -61,16 +61,22 @@ _RESTORED = """() => {
 }"""
 # The page's address says what was chosen; the article is named only where it is an example of ours.
 # What stands in DEFAULTS is left out of the address where nobody changed it.
-_LINK = """(drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, target) => {
+_LINK = """(drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, threshold, rollback, target) => {
   const query = new URLSearchParams(location.search);
   const example = document.querySelector('#count [data-example]')?.dataset.example;
-  const chosen = {example, drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, target,
-    view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
+  const chosen = {example, drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, threshold, rollback,
+    target, view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
   for (const [name, value] of Object.entries(chosen)) {
     if (value === '' || value === null || value === undefined || DEFAULTS[name] === value) query.delete(name);
     else query.set(name, value);
   }
   history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
+}"""
+
+
+# What the page says of the text depends on the rule (assets/style.css).
+_LOSSY = """(rule, rollback) => {
+  document.querySelector('#fastllm').classList.toggle('fl-is-lossy', SOFT.includes(rule) && rollback > 0);
 }"""
 
 
@@ -90,6 +96,7 @@ class Controls:
     seed: gr.Number
     length: gr.Slider
     methods: dict[str, gr.Dropdown]
+    knobs: dict[str, gr.Slider]
     run: gr.Button
     stop: gr.Button
     cancel: gr.Button
@@ -113,7 +120,12 @@ class Controls:
     def linked(self) -> list[Any]:
         """In the order of links.Choice, after the example."""
         shown = [self.drafter, self.n, self.gamma, self.temperature, self.seed, self.top_p, self.length]
-        return [*shown, *self.methods.values()]
+        return [*shown, *self.how]
+
+    @property
+    def how(self) -> list[Any]:
+        """Menus of methods, then their thresholds."""
+        return [*self.methods.values(), *self.knobs.values()]
 
 
 def build(stage: Stage) -> Player:
@@ -166,7 +178,7 @@ def build(stage: Stage) -> Player:
     expected_events = [load, stage.loaded.change, *(s.change for s in shown)]
     gr.on(expected_events, handlers.make_expect(targets), [*shown, stage.loaded], c.expected, **latest)
     defaults = {"top_p": 1, "length": targets.first.preset.max_new_tokens, "target": targets.name}
-    defaults |= {menu.key: menu.usual for menu in MENUS}
+    defaults |= {menu.key: menu.usual for menu in MENUS} | {knob.key: knob.first for knob in KNOBS}
     link = _LINK.replace("DEFAULTS", json.dumps(defaults))
     named = [*c.linked, target]
     gr.on([c.count.change, *(s.change for s in named)], None, named, js=link, **parts.HIDDEN)
@@ -174,7 +186,7 @@ def build(stage: Stage) -> Player:
     c.run.click(None, js=_RUN, **parts.HIDDEN)
     run = c.run.click(handlers.begin, live, [c.run, c.stop], **parts.HIDDEN).then(
         handlers.make_run(targets),
-        [*c.inputs, target, *c.methods.values(), live],
+        [*c.inputs, target, *c.how, live],
         outputs,
         api_name="run",
         show_progress="hidden",
@@ -182,7 +194,7 @@ def build(stage: Stage) -> Player:
         concurrency_limit=CONCURRENT_RUNS,
     )
     ended = run.then(handlers.end, None, [c.run, c.stop], **parts.HIDDEN)
-    owned("result", [*c.inputs, target, *c.methods.values()], [c.run], [ended], "#notices [role=alert]")
+    owned("result", [*c.inputs, target, *c.how], [c.run], [ended], "#notices [role=alert]")
     c.stop.click(handlers.stop, live, c.stop, js=_STOP, **parts.HIDDEN)
     c.cancel.click(handlers.cancelled, live, [status, c.run, c.stop], cancels=[run], **parts.HIDDEN)
     for event, opened in ((player.open_trace, handlers.open_trace), (player.open_recording, handlers.open_recording)):
@@ -256,17 +268,18 @@ def _controls(target: Target, start: Start) -> Controls:
                     visible=handlers.switch_for(target).has_both(start.drafter),
                     elem_id="taught",
                 )
-            methods = _methods()
+            methods, knobs = _methods()
             expected = parts.html("", elem_id="expected")
     return Controls(
-        article, count, drafter, n, taught, expected, gamma, temperature, top_p, seed, length, methods, run_button,
-        stop_button, cancel_button, more_button,
+        article, count, drafter, n, taught, expected, gamma, temperature, top_p, seed, length, methods, knobs,
+        run_button, stop_button, cancel_button, more_button,
     )  # fmt: skip
 
 
-def _methods() -> dict[str, gr.Dropdown]:
-    """The menus of fastllm/ui/watch/methods.py by key, each over the words about what is chosen."""
-    found = {}
+def _methods() -> tuple[dict[str, gr.Dropdown], dict[str, gr.Slider]]:
+    """The menus of fastllm/ui/watch/methods.py by key, each over the words about what is chosen and the threshold that
+    it has, which is shown while a line is chosen that uses it."""
+    found, knobs = {}, {}
     with gr.Row(elem_classes="fl-controls"):
         for menu in MENUS:
             with gr.Column(min_width=180, elem_classes="fl-method-column"):
@@ -274,8 +287,20 @@ def _methods() -> dict[str, gr.Dropdown]:
                     menu.choices, value=menu.usual, label=menu.label, elem_id=menu.key, filterable=False
                 )
                 about = parts.html(about_html(menu, menu.usual), elem_id=f"{menu.key}-about")
+                for knob in (k for k in KNOBS if k.menu == menu.key):
+                    knobs[knob.key] = parts.slider(
+                        knob.low, knob.high, knob.first, knob.label, knob.key, knob.step, visible=False
+                    )
             found[menu.key].change(explains(menu), found[menu.key], about, **parts.HIDDEN)
-    return found
+    for knob in KNOBS:
+        chosen, slider = found[knob.menu], knobs[knob.key]
+        # A link restores a threshold, too: only a choice by hand brings the line's own.
+        chosen.input(knob.value, chosen, slider, **parts.HIDDEN)
+        chosen.change(shows(knob), chosen, slider, **parts.HIDDEN)
+    found["rule"].input(goes_with, [found["rule"], found["lengths"]], found["lengths"], **parts.HIDDEN)
+    told: list[Any] = [found["rule"], knobs["rollback"]]
+    gr.on([x.change for x in told], None, told, js=_LOSSY.replace("SOFT", json.dumps(SOFT)), **parts.HIDDEN)
+    return found, {knob.key: knobs[knob.key] for knob in KNOBS}
 
 
 def _results(lessons: Collection[str]) -> tuple[list[Any], dict[str, gr.Button], gr.HTML]:
@@ -303,24 +328,18 @@ def _results(lessons: Collection[str]) -> tuple[list[Any], dict[str, gr.Button],
             parts.html(render.intro_html(), elem_id="intro")
             player = Player(elem_id="player", label="Player")
             parts.html(render.legend_html(), elem_id="legend")
-        with gr.Column(elem_classes="fl-outcome fl-owned"):
-            with gr.Row(elem_classes="fl-lower"):
-                with gr.Column(scale=6, min_width=300):
-                    text = gr.Textbox(
-                        label="Summary",
-                        lines=3,
-                        max_lines=5,
-                        interactive=False,
-                        buttons=["copy"],
-                        elem_id="summary",
-                        autoscroll=False,
-                    )
-                    with gr.Column(elem_classes="fl-panel"):
-                        compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
-                with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
-                    parts.html(render.title_html("positions"))
-                    chart = parts.plot(None, "chart")
-            with gr.Column(elem_classes="fl-panel fl-chart-panel"):
-                parts.html(render.title_html("timeline"))
-                timeline = parts.plot(None, "timeline")
-    return [notices, status, player, text, compare, chart, timeline], buttons, lesson
+        with gr.Column(elem_classes="fl-outcome fl-owned"), gr.Row(elem_classes="fl-lower"):
+            with gr.Column(scale=1, min_width=300):
+                text = gr.Textbox(
+                    label="Summary, whole run",
+                    lines=3,
+                    max_lines=5,
+                    interactive=False,
+                    buttons=["copy"],
+                    elem_id="summary",
+                    autoscroll=False,
+                )
+            with gr.Column(scale=1, min_width=300, elem_classes="fl-panel"):
+                parts.html('<h3 class="fl-compare-title">Compared with plain decoding, whole run</h3>')
+                compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
+    return [notices, status, player, text, compare], buttons, lesson
