@@ -148,7 +148,6 @@ class ForeignDrafter(Drafter):
     """Base of both: a whole model with a tokenizer of its own."""
 
     takes_place = True
-    short = "Other model"
     how: ClassVar[str]
 
     def __init__(self, target: Target, foreign: Target) -> None:
@@ -183,6 +182,7 @@ class SlemDrafter(ForeignDrafter):
     """``slem:NAME``"""
 
     how = "slem"
+    short = "Other, by text"
     title = "Another model, by its text"
     phrase = "another model, whose words are read anew"
     certain = True
@@ -201,6 +201,7 @@ class TliDrafter(ForeignDrafter):
     """
 
     how = "tli"
+    short = "Other, by pieces"
     title = "Another model, by shared pieces"
     phrase = "another model, in the pieces that both have"
 
