@@ -25,6 +25,8 @@ const inspector = makeInspector(part(".fl-inspector"), store, {
 const table = makeTable(part(".fl-rejections"), store, inspect);
 const files = makeFiles(part(".fl-files"), store);
 const race = makeRace(part(".fl-racing"));
+const places = makePlaces(part(".fl-places"));
+const timeline = makeTimeline(part(".fl-timeline"));
 const figures = CONFIG.figures.map((f) => {
   const value = document.createTextNode("–");
   const below = make("small", {}, " ");
@@ -74,7 +76,7 @@ function show() {
   const count = store.steps.length;
   stream.show(halves);
   predict.show(halves, store.steps, store.ends);
-  race(store, whole);
+  for (const draw of [race, places, timeline]) draw(store, whole);
   const now = whole ? store.steps[whole - 1].figures : null;
   figures.forEach((f, n) => {
     f.value.data = now ? now[n][0] : "–";
@@ -97,19 +99,25 @@ function show() {
   document.querySelector("#fastllm")?.classList.toggle("fl-veiled", predict.on() && count > 0 && !(store.complete && halves >= playback.limit()));
 }
 
+/** Whose result this is: how it was made, of which article, live or recorded. */
+function ownerOf(head) {
+  const article = head.article.text.trim().split(/\s+/u);
+  const begins = article.slice(0, 5).join(" ") + (article.length > 5 ? " …" : "");
+  const made = `target ${head.target}, drafter ${head.drafter || "none"}, γ ${head.gamma}, temperature ${head.temperature}, seed ${head.seed}`;
+  const of = head.article.text ? `, article “${begins}”` : "";
+  if (!head.recorded) return visible(`Live run: ${made}${of}.`);
+  const versions = Object.entries(head.versions).map(([name, version]) => `${name} ${version}`).join(", ");
+  const when = head.made || "at an unknown time";
+  const hash = head.target_hash.slice(0, 8) || "no hash";
+  return visible(`Recorded run, not live: made ${when}; ${made}${of}; weights ${hash}${versions ? `; ${versions}` : ""}.`);
+}
+
 function showRun() {
-  const head = store.head;
   const banner = part(".fl-banner");
-  banner.hidden = !head?.recorded;
-  if (head?.recorded) {
-    const versions = Object.entries(head.versions).map(([name, version]) => `${name} ${version}`).join(", ");
-    banner.textContent = visible(
-      `Recorded run, not live: made ${head.made || "at an unknown time"} with target ${head.target} ` +
-      `(${head.target_hash.slice(0, 8) || "no hash"}), drafter ${head.drafter || "none"}, γ ${head.gamma}, ` +
-      `temperature ${head.temperature}, seed ${head.seed}${versions ? `; ${versions}` : ""}.`,
-    );
-  }
-  part(".fl-lossy-note").hidden = head?.lossless !== false;
+  banner.textContent = store.head ? ownerOf(store.head) : "";
+  banner.title = banner.textContent;
+  banner.classList.toggle("fl-recorded-run", Boolean(store.head?.recorded));
+  part(".fl-lossy-note").hidden = store.head?.lossless !== false;
   table.show();
   files.show();
 }
@@ -164,6 +172,14 @@ stream.list.addEventListener("click", (event) => {
   const token = event.target.closest(".fl-tok");
   if (token) chosen(token);
 });
+
+for (const name of VIEWS) {
+  const choice = make("input", { type: "radio", name: "fl-view", value: name, checked: name === VIEWS[0] });
+  choice.addEventListener("change", () => stream.look(name, playback.state.halves));
+  // Whoever pointed at it goes on with the keys of the playback; whoever came by key stays in the group.
+  choice.addEventListener("click", (event) => event.detail && choice.blur());
+  part(".fl-views").append(make("label", {}, choice, make("span", {}, name)));
+}
 
 function showSpeed(value) {
   const speed = SPEEDS[value];

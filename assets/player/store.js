@@ -43,8 +43,8 @@ function makeStore() {
   function summary() {
     const found = [];
     store.steps.forEach((step, i) => {
-      step.draft.forEach((t, j) => t.status === "accepted" && found.push({ text: t.text, step: i, at: j }));
-      if (step.emitted) found.push({ text: step.emitted.text, step: i, at: step.draft.length });
+      step.draft.forEach((t, j) => t.status === "accepted" && found.push({ id: t.id, text: t.text, step: i, at: j }));
+      if (step.emitted) found.push({ id: step.emitted.id, text: step.emitted.text, step: i, at: step.draft.length });
     });
     return found;
   }

@@ -1,9 +1,17 @@
-// Draws the steps that are shown. Forward appends, back removes: no step is drawn twice.
+// Draws the steps that are shown, in one of three views. Forward appends, back removes: no step is drawn twice.
+
+const VIEWS = ["stream", "calls", "text"];
+const SO_FAR = 90; // letters of the text so far under each call
+
+const WORD_START = /^[\p{L}\p{N}]/u;
+/** Whether a piece of this text goes on with the word that stands before it. Pure. */
+const goesOn = (text) => WORD_START.test(text);
 
 function makeStream(box, store) {
   const list = box.querySelector(".fl-stream");
   const drawn = []; // {node, judged} for each step shown
   let roving = null;
+  let view = "stream";
 
   function token(step, i, at, status, text, label) {
     const isEnd = store.ends((at < step.draft.length ? step.draft[at] : step.emitted).id);
@@ -11,36 +19,80 @@ function makeStream(box, store) {
       ? make("span", { class: "fl-end" }, "end of text")
       : visible(text.replace(/^ +| +$/g, "")) || "␣";
     const glyph = CONFIG.statuses[status]?.glyph;
+    // Joined to what is before it: not the end of the text, and not what stands in another token's place.
+    const joined = !isEnd && goesOn(text) && (i > 0 || at > 0) && status !== "resampled";
     return make(
       "span",
       {
-        class: `fl-tok fl-${status}`, role: "button", tabindex: "-1", title: label, "aria-label": label,
-        "data-step": i, "data-at": at,
+        class: `fl-tok fl-${status}${joined ? " fl-joined" : ""}`, role: "button", tabindex: "-1", title: label,
+        "aria-label": label, "data-step": i, "data-at": at,
       },
       glyph ? make("i", { "aria-hidden": "true" }, glyph) : null,
       body,
     );
   }
 
-  function draw(i, judged) {
+  /** The tokens of step `i` that are seen: its draft alone, or judged and with the target's own token. */
+  function tokens(i, judged) {
     const step = store.steps[i];
-    const number = make("span", { class: "fl-step", "aria-hidden": "true" }, String(i + 1));
-    const node = make("span", { class: "fl-group", role: "listitem", "aria-label": `Target call ${i + 1}` }, " ", number);
-    const add = (text, piece) => {
-      const isEnd = piece.querySelector(".fl-end");
-      if (text.startsWith(" ") || isEnd) node.append(" ");
-      node.append(piece);
-    };
-    step.draft.forEach((t, at) => {
+    const found = step.draft.map((t, at) => {
       const name = tokenName(t.text, store.ends(t.id));
-      if (judged) add(t.text, token(step, i, at, t.status, t.text, step.say[at]));
-      else add(t.text, token(step, i, at, "draft", t.text, `${name}, drafted: will it be the first to be rejected?`));
+      const [status, label] = judged
+        ? [t.status, step.say[at]]
+        : ["draft", `${name}, drafted: will it be the first to be rejected?`];
+      return { text: t.text, node: token(step, i, at, status, t.text, label) };
     });
     if (judged && step.emitted) {
       const at = step.draft.length;
-      add(step.emitted.text, token(step, i, at, step.emitted.kind, step.emitted.text, step.say[at]));
+      found.push({ text: step.emitted.text, node: token(step, i, at, step.emitted.kind, step.emitted.text, step.say[at]) });
     }
-    const side = judged && branches(step, store.ends);
+    return found;
+  }
+
+  /** A call as three lines: what was guessed, what became of it, and the text so far. */
+  function callLines(i, judged, found) {
+    const { draft } = store.steps[i];
+    const cells = draft.map((t) => make("span", { class: "fl-guess" }, store.ends(t.id) ? "end of text" : visible(t.text.trim()) || "␣"));
+    const lines = [make("span", { class: "fl-line-name" }, "guess"), ...cells];
+    if (judged && store.steps[i].emitted) lines.push(make("span", {}));
+    lines.push(make("span", { class: "fl-line-name" }, judged ? "verdict" : ""), ...found.map((t) => t.node));
+    const grid = make("span", { class: "fl-call", style: `--places:${Math.max(1, found.length)}` }, ...lines);
+    const seen = store.summary().filter((t) => t.step < i + (judged ? 1 : 0) && !store.ends(t.id));
+    const kept = seen.map((t) => t.text).join("").trim();
+    const text = kept.length > SO_FAR ? `… ${kept.slice(-SO_FAR)}` : kept;
+    return [grid, make("span", { class: "fl-so-far" }, make("span", { class: "fl-unseen" }, "Text so far: "), visible(text))];
+  }
+
+  /** The mark that hides the refused guesses of a call in the clean text, and opens them. */
+  function foldMark(i, refused, node) {
+    const words = `${refused} refused ${refused === 1 ? "guess" : "guesses"} in call ${i + 1}`;
+    const mark = make("button", { type: "button", class: "fl-fold", "aria-expanded": "false", "aria-label": words, title: words }, `×${refused}`);
+    mark.addEventListener("click", () => mark.setAttribute("aria-expanded", String(node.classList.toggle("fl-unfolded"))));
+    return mark;
+  }
+
+  function draw(i, judged) {
+    const number = make("span", { class: "fl-step", "aria-hidden": "true" }, String(i + 1));
+    const node = make("span", { class: "fl-group", role: "listitem", "aria-label": `Target call ${i + 1}` });
+    if (view === "stream") node.append(" ");
+    node.append(number);
+    const found = tokens(i, judged);
+    const side = judged && branches(store.steps[i], store.ends);
+    if (view === "calls") {
+      node.append(...callLines(i, judged, found));
+      if (side) node.append(side);
+      return { node, judged };
+    }
+    if (i > 0 && found[0]?.node.classList.contains("fl-joined")) node.classList.add("fl-goes-on");
+    const refused = found.filter((t) => t.node.matches(".fl-rejected, .fl-ignored")).length;
+    for (const t of found) {
+      const apart = t.text.startsWith(" ") || t.node.querySelector(".fl-end") ? [" "] : [];
+      if (view === "text" && t.node.matches(".fl-rejected, .fl-ignored")) {
+        // Where the kept part ends the mark stands: before the first refused token. Spaces are hidden with the tokens.
+        if (t.node.matches(".fl-rejected")) node.append(foldMark(i, refused, node));
+        node.append(make("span", { class: "fl-folded" }, ...apart, t.node));
+      } else node.append(...apart, t.node);
+    }
     if (side) node.append(" ", side);
     return { node, judged };
   }
@@ -65,15 +117,23 @@ function makeStream(box, store) {
     if (held && !list.contains(document.activeElement)) box.focus({ preventScroll: true });
   }
 
+  /** Draws what is shown in another of VIEWS. */
+  function look(name, halves) {
+    view = name;
+    for (const one of VIEWS) list.classList.toggle(`fl-view-${one}`, one === name);
+    clear();
+    show(halves);
+  }
+
   function setRoving(node) {
     if (roving) roving.tabIndex = -1;
     roving = node;
     if (roving) roving.tabIndex = 0;
   }
 
-  /** Moves the focus by `by` tokens. */
+  /** Moves the focus by `by` tokens, over those that are seen. */
   function move(by) {
-    const all = [...list.querySelectorAll(".fl-tok")];
+    const all = [...list.querySelectorAll(".fl-tok")].filter((n) => n.getClientRects().length);
     const at = all.indexOf(document.activeElement);
     const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)];
     if (next) focus(next);
@@ -100,5 +160,5 @@ function makeStream(box, store) {
     setRoving(null);
   }
 
-  return { show, clear, move, focus, find, mark, list };
+  return { show, look, clear, move, focus, find, mark, list };
 }

@@ -1,1 +1,1 @@
-"""The page: layout (components and wiring), handlers (generators), render and charts (pure), theme (palette)."""
+"""The page: layout (components and wiring), handlers (generators), render (pure), theme (palette)."""

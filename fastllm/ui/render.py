@@ -228,11 +228,6 @@ def why_html(key: str) -> str:
     )
 
 
-def title_html(key: str) -> str:
-    """Heading of a chart, with its explanation."""
-    return f'<div class="fl-chart-title"><h3>{escape(GLOSSARY[key][0])}</h3>{why_html(key)}</div>'
-
-
 def glossary_html() -> str:
     """Every figure with its one sentence."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in GLOSSARY.values())

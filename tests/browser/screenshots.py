@@ -24,7 +24,6 @@ def watch(page) -> None:
     page.wait_for_timeout(500)
     page.click("#run")
     page.wait_for_selector(".fl-is-done")
-    page.wait_for_selector("#timeline .bars path")
     page.click("[data-do=end]")
 
 

@@ -9,6 +9,7 @@ import random
 import pytest
 import torch
 
+from fastllm.analysis.metrics import wilson
 from fastllm.rules import RULES
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, from_json
 from fastllm.ui.watch import messages
@@ -299,13 +300,16 @@ def test_the_table_of_rejections_sorts_filters_and_inspects(page):
 
 
 def test_a_recorded_run_says_so_and_a_live_one_does_not(page):
-    """When and with what it was made stands above the stream as long as it is shown."""
+    """When and with what it was made, and of which article, stands above the stream as long as it is shown."""
     stage.send(page, messages.replay(stage.trace(3)))
     banner = page.inner_text(".fl-banner")
     for part in ("Recorded run, not live", "2026-11-23", "mini", "ngram:3", "γ 4", "seed 0", "torch 2"):
         assert part in banner
     stage.send(page, *stage.live(stage.trace(3)))
-    assert page.locator(".fl-banner").is_hidden()
+    banner = page.inner_text(".fl-banner")
+    assert banner == (
+        "Live run: target mini, drafter ngram:3, γ 4, temperature 1, seed 0, article “The ferry left Port Ellery …”."
+    )
 
 
 def test_a_hostile_trace_stays_text(page):
@@ -353,7 +357,108 @@ def test_the_race_compares_tokens_at_the_same_measured_time(page):
     assert at[2]["seconds"] == pytest.approx(0.04)
     replay(page, run)
     page.keyboard.press("End")
-    assert "Finished after 40 ms; plain decoding needs 72 ms for 12 tokens" in page.inner_text(".fl-race-note")
+    assert page.inner_text(".fl-race-note") == (
+        "Speculative decoding wins: speculative 40 ms for 12 tokens, plain 72 ms for 12 tokens."
+    )
+    lanes = page.evaluate(
+        "[...document.querySelectorAll('.fl-racing .fl-race')].map(row => [row.classList.contains('fl-winner'),"
+        " row.querySelector('.fl-race-said').textContent, row.querySelector('.fl-flag').hidden,"
+        " parseFloat(row.querySelector('.fl-flag').style.left) / parseFloat(row.querySelector('.fl-seg').style.width)])"
+    )
+    # One scale of time: the speculative bar ends at its flag, that of plain decoding stood at 40 of 72 ms by then.
+    assert lanes == [
+        [True, "12 tokens at 40 ms", False, pytest.approx(1)],
+        [False, "12 tokens at 72 ms", False, pytest.approx(72 / 40)],
+    ]
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".fl-flag:visible").count() == page.locator(".fl-winner").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "n", "m", "winner"),
+    [
+        (0.01, 0.03, 3, 3, "speculative"),
+        (0.03, 0.01, 3, 3, "plain"),
+        (0.0301, 0.03, 3, 3, ""),
+        (0.01, 0.03, 1, 4, "plain"),
+    ],
+)
+def test_the_race_is_won_by_time_or_by_time_a_token_where_the_texts_differ(page, ours, theirs, n, m, winner):
+    """Seconds and tokens of both runs; what differs by less than 2 % is won by nobody."""
+
+    def steps(seconds, tokens):
+        one = {"draft": [], "emitted": {}, "seconds_draft": 0, "seconds_target": seconds / tokens, "seconds_other": 0}
+        return json.dumps([one] * tokens)
+
+    found = stage.call(page, f"winnerOf({steps(ours, n)}, {steps(theirs, m)})")
+    assert found["name"] == winner
+    assert ("by time a token" in found["words"]) == (bool(winner) and n != m)
+
+
+def test_the_charts_follow_the_playhead_and_are_tables(page):
+    """Accepted of tested at each place with its interval in words, a row for each step with its times: of the steps
+    that are shown, and of no other."""
+    run = stage.trace(12)
+    replay(page, run)
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".fl-timeline tbody tr").count() == 1
+    rows = ".fl-places tbody tr"
+    assert page.locator(rows).evaluate_all("all => all.map(r => r.lastChild.textContent)") == [
+        "1 of 1", "1 of 1", "0 of 1", "not tested",
+    ]  # fmt: skip
+    page.keyboard.press("End")
+    low, high = wilson(12, 12)
+    assert page.get_attribute(f"{rows}:first-child .fl-share", "title") == (
+        f"100%, 95 % interval {low:.0%} to {high:.0%}"
+    )
+    assert page.locator(".fl-timeline tbody tr").count() == 12
+    assert page.get_attribute(".fl-timeline tbody tr:last-child", "title") == (
+        "Step 12: drafting 1.00 ms, target call 8.00 ms, everything else 1.00 ms"
+    )
+    left, width = page.locator(".fl-timeline tbody tr:last-child .fl-seg-drafting").evaluate(
+        "e => { const b = e.getBoundingClientRect(), c = e.parentElement.getBoundingClientRect();"
+        " return [(b.x - c.x) / c.width, b.width / c.width]; }"
+    )
+    assert (left, width) == (pytest.approx(110 / 120, abs=0.005), pytest.approx(1 / 120, abs=0.005))
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".fl-timeline tbody tr").count() == 11
+    names = page.locator(".fl-measures table").evaluate_all("all => all.map(t => t.getAttribute('aria-label'))")
+    assert names == ["Acceptance by place in the draft", "Step timeline"]
+
+
+@pytest.mark.parametrize(("accepted", "tested"), [(1, 1), (0, 3), (9, 10), (400, 400)])
+def test_the_browser_knows_wilsons_interval(page, accepted, tested):
+    """The same numbers as analysis.metrics."""
+    assert stage.call(page, f"wilson({accepted}, {tested})") == pytest.approx(list(wilson(accepted, tested)))
+
+
+def test_a_run_is_read_as_stream_as_calls_or_as_text(page):
+    """Calls: a row each, guesses over verdicts, the text so far. Text: the kept words alone; a mark opens what was
+    refused. A word cut between two calls stays one word."""
+    run = stage.trace(2)
+    cut = dataclasses.replace(run.steps[1].draft[0], text="boat")
+    second = dataclasses.replace(run.steps[1], draft=(cut, *run.steps[1].draft[1:]))
+    replay(page, dataclasses.replace(run, steps=(run.steps[0], second)))
+    page.keyboard.press("End")
+    page.click(".fl-views label:has-text('calls')")
+    assert page.locator(".fl-call").count() == 2
+    assert page.locator(".fl-group:first-child .fl-guess").all_inner_texts() == ["two", "tugs", "ship0", "left"]
+    assert page.locator(".fl-so-far").all_inner_texts()[1].endswith("two tugs ferryboat tugs ferry")
+    boxes = [page.locator(f".fl-group:first-child {part}").nth(2).bounding_box() for part in (".fl-guess", ".fl-tok")]
+    assert boxes[0]["x"] == boxes[1]["x"]
+    assert boxes[0]["y"] < boxes[1]["y"]
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".fl-call").count() == 1
+    page.keyboard.press("ArrowRight")
+    page.click(".fl-views label:has-text('text')")
+    assert page.inner_text(".fl-stream").split() == ["two", "tugs×2", "ferryboat", "tugs×2", "ferry"]
+    page.click(".fl-fold >> nth=0")
+    assert "ship0" in page.inner_text(".fl-stream")
+    assert page.get_attribute(".fl-fold >> nth=0", "aria-label") == "2 refused guesses in call 1"
+    page.locator(TOKENS).first.focus()
+    for _ in range(4):
+        page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.textContent").endswith("ferry")  # over the two that are unfolded
 
 
 def test_j_and_k_walk_from_one_rejection_to_the_next_and_push_nothing_away(page):

@@ -7,7 +7,7 @@ import gradio as gr
 from fastllm.drafters import outdated
 from fastllm.targets.base import Target
 from fastllm.ui import parts, render
-from fastllm.ui.study import benchmark_view, calls_view
+from fastllm.ui.study import benchmark_view, bild_view, calls_view
 from fastllm.ui.watch.expected import recorded
 
 
@@ -47,6 +47,15 @@ def build(target: Target, benchmark: dict | None = None, curve: dict | None = No
         positions = parts.panel(
             "Accepted of the tested at each place in the draft", first[2], "bench-positions", scale=1, min_width=320
         )
+    if quality := benchmark.get("bild"):
+        parts.html(f'<p class="fl-lab-intro">{render.escape(bild_view.words(quality))}</p>', "bild-words")
+        with gr.Row(elem_classes="fl-lab"):
+            for value, heading, title in (
+                ("rougeL", "Big Little Decoder: quality against speed", "ROUGE-L"),
+                ("texts_changed", "Big Little Decoder: changed texts against speed", "% of texts changed"),
+            ):
+                drawn = bild_view.figure(quality, value, title)
+                parts.panel(heading, drawn, f"bild-{value}", scale=1, min_width=320)
     if peers := calls_view.peers_html(benchmark.get("peers") or []):
         parts.html(peers, "bench-peers")
     curve = calls_view.recorded(target.preset.name) if curve is None else curve

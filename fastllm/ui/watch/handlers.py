@@ -15,10 +15,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 import gradio as gr
-import plotly.graph_objects as go
 from anyio import to_thread
 
-from fastllm.analysis.metrics import acceptance_by_position, running
+from fastllm.analysis.metrics import running
 from fastllm.config import Sampling, Settings
 from fastllm.decode import ending_of, make_trace
 from fastllm.drafters.base import Drafter
@@ -30,7 +29,7 @@ from fastllm.ui import article as articles
 from fastllm.ui import examples, limits, models, render
 from fastllm.ui.private import log_failure
 from fastllm.ui.targets import Targets
-from fastllm.ui.watch import charts, links, messages, recordings
+from fastllm.ui.watch import links, messages, recordings
 from fastllm.ui.watch.cards import cards_of, deal
 from fastllm.ui.watch.expected import expected_html, recorded, row_for
 from fastllm.ui.watch.lessons import lessons_for, start_of
@@ -52,6 +51,9 @@ _ENDINGS: dict[Ending, str] = {
     "stopped": "it was stopped",
     "running": "it was not finished",
 }
+# No figures in them: those of the steps that are shown are the player's, so that one clock rules the page.
+_AT_WORK = "The target and its drafter are at work, and plain decoding in turns with them."
+_REST = "The run is computed; now the rest of plain decoding, to compare."
 # Thresholds that runs leave for the next ones with the same target and drafter.
 CARRIED = Carried()
 _PLAIN_BESIDE = "Plain decoding of the same article takes turns with the run, so that both are timed alike."
@@ -73,8 +75,6 @@ class Frame:
     player: str | None = None
     text: str | None = None
     compare: str | None = None
-    chart: go.Figure | dict | None = None
-    timeline: go.Figure | dict | None = None
 
     def outputs(self) -> tuple:
         values = (getattr(self, f.name) for f in dataclasses.fields(self))
@@ -136,22 +136,15 @@ class Show:
             compare, status = render.compare_waiting_html(text), (f"Stopped: {_tokens_in_calls(trace)}.", "stopped")
         else:
             trace = trace.compared_with(plain)
-            compare, status = render.compare_html(trace, plain, finished=True), (_done(trace) + more, "done")
+            compare = render.compare_html(trace, plain, finished=True)
+            status = _ended("Finished", trace) + more, "done"
         return Frame(
             notices=self.notices,
             status=render.status_html(*status),
             player=self.sender.last(trace, "stopped" if stopped else "done"),
             text=trace.text,
             compare=compare,
-            **_charts(trace),
         ).outputs()
-
-
-def _charts(trace: Trace) -> dict[str, go.Figure]:
-    return {
-        "chart": charts.acceptance_figure(acceptance_by_position([trace]), max(1, trace.gamma)),
-        "timeline": charts.timeline_figure(trace.steps),
-    }
 
 
 def settings_of(
@@ -207,7 +200,7 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
     ) -> AsyncGenerator[tuple, None]:
         """Summarise an article with speculative decoding, then with plain decoding, and compare the two.
 
-        Yields frames: notices, status (HTML), message to the player (JSON), summary text, comparison (HTML), charts.
+        Yields frames: notices, status (HTML), message to the player (JSON), summary text, comparison (HTML).
         """
         try:
             # Closed at once when the visitor leaves, not whenever the garbage collector comes by.
@@ -254,11 +247,7 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
             show.add([step for ours, step in batch if ours])
             show.add_plain([step for ours, step in batch if not ours])
             trace, plain = show.trace, show.plain
-            beside = f"plain decoding: {render.plural(len(plain.tokens), 'token')}"
-            if trace.ending == "stopped":
-                status = f"Speculative decoding: {_tokens_in_calls(trace)}; beside it {beside}."
-            else:
-                status = f"Now the rest of {beside}, to compare."
+            status = _AT_WORK if trace.ending == "stopped" else _REST
             yield show.frame(status, render.compare_html(trace, plain, finished=False) if plain.steps else None)
             await asyncio.sleep(DRAIN)
         unfinished = batch != []
@@ -304,11 +293,10 @@ def replayed(trace: Trace) -> tuple:
     words = render.earlier_weights(recordings.earlier(trace))
     return Frame(
         notices=render.notices_html([words] if words else []),
-        status=render.status_html(f"Recorded run: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}.", "recorded"),
+        status=render.status_html(_ended("Recorded", trace), "recorded"),
         player=messages.replay(trace),
         text=visible(trace.text),
         compare=compare,
-        **_charts(trace),
     ).outputs()
 
 
@@ -328,8 +316,6 @@ def _beginning(notices: tuple[str, ...]) -> tuple:
         notices=render.notices_html(notices),
         status=render.status_html("The target reads the article, once for the whole run.", "running"),
         text="",
-        chart=gr.update(value=None),
-        timeline=gr.update(value=None),
         compare=render.compare_waiting_html(_PLAIN_BESIDE),
     ).outputs()
 
@@ -339,8 +325,8 @@ def _tokens_in_calls(trace: Trace) -> str:
     return f"{render.plural(tokens, 'token')} in {render.plural(calls, 'target call')}"
 
 
-def _done(trace: Trace) -> str:
-    return f"Finished: {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}."
+def _ended(how: str, trace: Trace) -> str:
+    return f"{how}: whole run, {_tokens_in_calls(trace)}; {_ENDINGS[trace.ending]}."
 
 
 def _left(settings: Settings, left: float | None) -> str:

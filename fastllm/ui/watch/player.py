@@ -27,8 +27,8 @@ from fastllm.ui.watch.methods import LOSSY
 FOLDER = ASSETS / "player"
 # In the order in which they need each other.
 SCRIPTS = (
-    "text", "store", "source", "race", "branches", "stream", "predict", "residual", "walk", "inspector", "table",
-    "files", "playback", "main",
+    "text", "store", "source", "race", "charts", "branches", "stream", "predict", "residual", "walk", "inspector",
+    "table", "files", "playback", "main",
 )  # fmt: skip
 
 
@@ -102,6 +102,7 @@ def script(alone: bool = False) -> str:
         "statuses": {s.name: {"glyph": s.glyph} for s in STATUSES.values()},
         "figures": [{"name": name, "why": why} for name, why in render.figure_names()],
         "why": {key: render.GLOSSARY[key][1] for key in ("race", "residual", "p and q")},
+        "charts": {key: render.GLOSSARY[key] for key in ("positions", "timeline")},
         "kinds": rejections.KINDS,
         "context": rejections.CONTEXT,
         "fields": json.loads((FOLDER / "fields.json").read_text(encoding="utf-8")),

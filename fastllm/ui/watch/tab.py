@@ -328,24 +328,18 @@ def _results(lessons: Collection[str]) -> tuple[list[Any], dict[str, gr.Button],
             parts.html(render.intro_html(), elem_id="intro")
             player = Player(elem_id="player", label="Player")
             parts.html(render.legend_html(), elem_id="legend")
-        with gr.Column(elem_classes="fl-outcome fl-owned"):
-            with gr.Row(elem_classes="fl-lower"):
-                with gr.Column(scale=6, min_width=300):
-                    text = gr.Textbox(
-                        label="Summary",
-                        lines=3,
-                        max_lines=5,
-                        interactive=False,
-                        buttons=["copy"],
-                        elem_id="summary",
-                        autoscroll=False,
-                    )
-                    with gr.Column(elem_classes="fl-panel"):
-                        compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
-                with gr.Column(scale=5, min_width=300, elem_classes="fl-panel fl-chart-panel"):
-                    parts.html(render.title_html("positions"))
-                    chart = parts.plot(None, "chart")
-            with gr.Column(elem_classes="fl-panel fl-chart-panel"):
-                parts.html(render.title_html("timeline"))
-                timeline = parts.plot(None, "timeline")
-    return [notices, status, player, text, compare, chart, timeline], buttons, lesson
+        with gr.Column(elem_classes="fl-outcome fl-owned"), gr.Row(elem_classes="fl-lower"):
+            with gr.Column(scale=1, min_width=300):
+                text = gr.Textbox(
+                    label="Summary, whole run",
+                    lines=3,
+                    max_lines=5,
+                    interactive=False,
+                    buttons=["copy"],
+                    elem_id="summary",
+                    autoscroll=False,
+                )
+            with gr.Column(scale=1, min_width=300, elem_classes="fl-panel"):
+                parts.html('<h3 class="fl-compare-title">Compared with plain decoding, whole run</h3>')
+                compare = parts.html(render.compare_waiting_html(render.COMPARE_EMPTY), elem_id="compare")
+    return [notices, status, player, text, compare], buttons, lesson
