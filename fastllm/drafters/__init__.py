@@ -224,7 +224,7 @@ def available(target: Target) -> list[DrafterInfo]:
     """What can be loaded for `target`, in the order in which to offer it: both variants where both are."""
     infos = [DrafterInfo("lookup", "lookup", LookupDrafter.title, 0)]
     if target.preset.drafters:
-        if _skip_file(target.preset).is_file():
+        if SkippingDrafter.fits(_skip_file(target.preset), target):
             infos.append(DrafterInfo("self", "self", SkippingDrafter.title, 0))
         folder = Path(target.preset.drafters)
         for variant in VARIANTS:

@@ -13,7 +13,7 @@ from fastllm.ui.watch.expected import recorded
 
 def build(target: Target, benchmark: dict | None = None, curve: dict | None = None) -> None:
     """The section's components and events, inside the current Blocks; one sentence where nothing was recorded."""
-    benchmark = recorded() if benchmark is None else benchmark
+    benchmark = recorded(target.preset.name) or recorded() if benchmark is None else benchmark
     if not benchmark.get("rows"):
         parts.html(render.notices_html(["There is no recorded benchmark: `make evaluate` makes one."]))
         return
