@@ -186,6 +186,7 @@ def test_a_skip_file_is_loaded_by_name_and_checked(targets, tmp_path):
         (tiny.sha256, {"head": [0]}, f"{hashed}.: the head of layer 1 is no part"),
     ):
         write(tmp_path, sha, skip)
+        assert ("self" in [i.spec for i in available(target)]) == (sha == tiny.sha256)
         with pytest.raises(DrafterError, match=said):
             load_drafter(target, "self")
     for text in ("{", "[]", '{"target_sha256": "", "skip": {"feed": ["1"]}}'):

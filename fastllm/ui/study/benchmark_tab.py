@@ -15,7 +15,7 @@ from fastllm.ui.watch.expected import recorded
 def build(of: Records, benchmark: dict | None = None, curve: dict | None = None, end: str = "") -> None:
     """The section's components and events, inside the current Blocks; one sentence where nothing was recorded. `end`
     makes the elements' ids different."""
-    benchmark = recorded(of.benchmark) if benchmark is None else benchmark
+    benchmark = recorded(of.preset.name, of.benchmark.parent) if benchmark is None else benchmark
     if not benchmark.get("rows"):
         parts.html(render.notices_html(["There is no recorded benchmark: `make evaluate` makes one."]))
         return

@@ -71,11 +71,12 @@ def words(curve: Mapping[str, Any]) -> str:
         return NOTHING
     exact = [p for p in found if p["rollback"] == 0]
     fastest = max(found, key=lambda p: p["measured_speedup"])
+    name, before = look_of(fastest["drafter"]).name, curve["plain"]["rougeL"]
     text = (
         "Big Little Decoder keeps a guess that the target finds likely enough, so its text may be another: it buys "
-        f"speed with other text. Fastest: {look_of(fastest['drafter']).name} with fallback {fastest['fallback']:g} and "
-        f"rollback {fastest['rollback']:g}, {fastest['measured_speedup']:.2f}×, which changed {fastest['texts_changed']:.0%} "
-        f"of {fastest['articles']} texts; ROUGE-L {fastest['rougeL']:.2f}, plain decoding {curve['plain']['rougeL']:.2f}."
+        f"speed with other text. Fastest: {name} with fallback {fastest['fallback']:g} and rollback "
+        f"{fastest['rollback']:g}, {fastest['measured_speedup']:.2f}×, which changed {fastest['texts_changed']:.0%} of "
+        f"{fastest['articles']} texts; ROUGE-L {fastest['rougeL']:.2f}, plain decoding {before:.2f}."
     )
     if exact:
         best = max(exact, key=lambda p: p["measured_speedup"])

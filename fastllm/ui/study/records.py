@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastllm.config import ASSETS, PRESETS, TargetPreset
 from fastllm.targets.base import Target
+from fastllm.ui.watch.expected import benchmark_file
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ def of(target: Target, folder: Path = ASSETS) -> list[Records]:
     own = target.preset.name
     found = []
     for name in (own, *(n for n in PRESETS if n != own)):
-        end = "" if name == "mini" else f"-{name}"
-        files = folder / f"study{end}.json", folder / f"benchmark{end}.json"
+        benchmark = benchmark_file(name, folder)
+        study = folder / benchmark.name.replace("benchmark", "study", 1)
         preset = target.preset if name == own else PRESETS[name]
-        found.append(Records(preset, target.sha256 if name == own else "", *files))
+        found.append(Records(preset, target.sha256 if name == own else "", study, benchmark))
     return [r for r in found if r.there] or found[:1]
