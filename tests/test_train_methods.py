@@ -118,3 +118,35 @@ def test_methods_and_changed_texts():
     a, b = trace_of((["one"], "two")), trace_of((["one", "two"], "three"))
     assert changed([a, a], [a, b]) == 0.5
     assert changed([a, b], [a, b]) == 0.0
+
+
+@pytest.fixture(scope="module")
+def curved(data, tiny_folder, tmp_path_factory) -> dict:
+    """An evaluation with two pairs of thresholds beside an ordinary row."""
+    out = tmp_path_factory.mktemp("bild") / "out.json"
+    return results(tiny_folder, data, out, "--drafters", f"t5:{tiny_folder}", "--gamma", "2", "--temperature", "0",
+                   "--articles", "2", "--bild", "0.1:0,0.1:100", "--traces", str(out.parent / "traces"))  # fmt: skip
+
+
+def test_the_curve_of_bild_has_a_point_for_each_pair_and_is_no_row(curved):
+    """Rollback 0 changes no text and keeps plain decoding's ROUGE; a drafter that is the target changes none at all."""
+    assert [r["rule"] for r in curved["rows"]] == ["token"]
+    points = curved["bild"]["points"]
+    assert [(p["fallback"], p["rollback"], p["gamma"]) for p in points] == [(0.1, 0, 10), (0.1, 100, 10)]
+    for point in points:
+        assert point["texts_changed"] == 0
+        assert point["to_plain"] == 100
+        assert point["rougeL"] == curved["bild"]["plain"]["rougeL"]
+        assert point["rolled_back"] == 0
+    assert merge([curved, {**curved, "bild": None}])["bild"] == curved["bild"]
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (("--bild", "0.6"), "--bild must be pairs"),
+    (("--bild", "0.6:-1"), "--bild must be pairs"),
+    (("--bild", "--temperature", "1"), "--bild is for greedy decoding only"),
+])  # fmt: skip
+def test_a_wrong_grid_is_told(data, tiny_folder, tmp_path, capsys, more, words):
+    """Before any article."""
+    assert evaluate(tiny_folder, data, tmp_path / "a.json", "--drafters", "lookup", "--gamma", "2", *more) == 2
+    assert words in capsys.readouterr().err

@@ -67,7 +67,7 @@ def test_the_objective(tiny):
     assert agreement(tiny, less, texts) < 1
     assert mean_beta(tiny, whole, less, texts) < 0.999
     assert best_gamma(0.9, 0.5)[0] == max(predicted_speedup(0.9, g, 0.5) for g in range(1, 17))
-    costs = Costs(0.9, {"self": 0.1, "feed": 0.2})
+    costs = Costs(0.9, {"self": 0.1, "feed": 0.2}, row=0.5)
     assert costs.of([(0, "self"), (1, "feed"), (0, "feed")]) == pytest.approx(0.4)
     assert costs.of([(0, "feed")] * 9) == 0
 
@@ -85,12 +85,12 @@ def test_the_step_writes_a_set_that_loads(tiny_folder, tmp_path, kind):
     data = tmp_path / "pairs.jsonl"
     rows = [{"id": str(i), "article": ARTICLE + " " + t, "highlights": TEXTS[0]} for i, t in enumerate(TEXTS)]
     data.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    costs = "whole=0.9,self=0.1,feed=0.1" + (",cross=0.1" if kind == "t5" else "")
+    costs = "whole=0.9,row=0.02,self=0.1,feed=0.1" + (",cross=0.1" if kind == "t5" else "")
     said = []
     for name in ("self", "again"):
         asked = [
             "skip", "--target", str(folder), "--data", str(data), "--articles", "2", "--evaluations", "4",
-            "--max-new-tokens", "8", "--out", str(tmp_path / name), "--costs", costs,
+            "--max-new-tokens", "8", "--out", str(tmp_path / name), "--costs", costs, "--least", "2",
         ]  # fmt: skip
         assert main(asked) == 0
         said.append((tmp_path / name / "skip.json").read_text())
@@ -102,13 +102,16 @@ def test_the_step_writes_a_set_that_loads(tiny_folder, tmp_path, kind):
     assert best["best_after"][-1] == best["predicted_speedup"] == record["predicted_speedup"]
     assert record["searches"]["random"]["evaluations"] <= best["evaluations"] + 1
     target = load_target(str(folder)).with_preset(TargetPreset("x", "x", "x", drafters=str(tmp_path)))
+    assert record["skipped"] >= 2
     assert sum(map(len, json.loads(said[0])["skip"].values())) == len(load_drafter(target, "self").skip)
 
 
 def test_what_cannot_be_searched_is_told(tiny_folder, tmp_path, capsys):
     """A wrong table of costs, a family that is not known, an --out that is a file."""
-    with pytest.raises(ValueError, match="--costs must name whole, self, cross, feed, as in"):
+    with pytest.raises(ValueError, match="--costs must name whole, row, self, cross, feed, as in"):
         costs_of("whole=1,self=x", FAMILIES["t5"])
+    assert main(["skip", "--target", str(tiny_folder), "--out", str(tmp_path / "new"), "--least", "4"]) == 2
+    assert "--least must be at most 2" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     base = ["skip", "--data", "none.jsonl", "--out"]
     assert main([*base, str(tmp_path / "file"), "--target", str(tiny_folder)]) == 2

@@ -232,7 +232,7 @@ def test_a_cut_evaluation_goes_on_where_it_was(data, trained, tmp_path, monkeypa
     decoded = []
     honest = measure.measure_article
     monkeypatch.setattr(
-        measure, "measure_article", lambda plan, article, n: decoded.append(n) or honest(plan, article, n)
+        measure, "measure_article", lambda plan, article, n, *more: decoded.append(n) or honest(plan, article, n, *more)
     )
     assert main([*arguments, "--articles", "2", "--state", str(state)]) == 0
     again = json.loads(out.read_text())

@@ -31,15 +31,6 @@ from train.library import library_generate
 
 
 @dataclass(frozen=True)
-class Job:
-    """One way to decode an article; `drafter` None is plain decoding."""
-
-    drafter: Drafter | None
-    gamma: int
-    temperature: float
-
-
-@dataclass(frozen=True)
 class Method:
     """How drafts are judged and how long they get: the settings of those names. The defaults are Algorithm 1's; a rule
     for trees has nodes and a width above 0."""
@@ -65,6 +56,16 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Job:
+    """One way to decode an article; `drafter` None is plain decoding, `method` None that of the plan."""
+
+    drafter: Drafter | None
+    gamma: int
+    temperature: float
+    method: Method | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """Everything that decides what is measured of an article.
 
@@ -72,7 +73,8 @@ class Plan:
         assistant: the T5 to time under transformers' assisted generation, too.
         limit: most tokens of a summary.
         seed: that of the first article; each later one has the next.
-        method: of every drafter's job.
+        method: of every drafter's job that has none of its own.
+        library: whether greedy decoding is timed beside transformers' own.
     """
 
     target: Target
@@ -83,10 +85,11 @@ class Plan:
     top: int
     seed: int
     method: Method = Method()
+    library: bool = True
 
     def settings(self, job: Job, number: int) -> Settings:
         sampling = Sampling(job.temperature, 0, self.top_p, self.target.preset.no_repeat_ngram_size)
-        method = self.method.settings() if job.drafter else {}
+        method = (job.method or self.method).settings() if job.drafter else {}
         return Settings(job.gamma, sampling, self.seed + number, self.limit, self.top, **method)
 
     @property
@@ -97,14 +100,22 @@ class Plan:
     @property
     def paired(self) -> list[Job]:
         """Our greedy runs with the assistant."""
-        return [j for j in self.jobs if self.assistant and j.drafter is self.assistant and j.temperature == 0]
+        return [
+            j
+            for j in self.jobs
+            if self.assistant and j.drafter is self.assistant and j.temperature == 0 and not j.method
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """What two runs must share to be one evaluation."""
         return {
             "target": fingerprint(self.target),
             "engine": self.target.engine.name,
-            "jobs": [[j.drafter and (j.drafter.name, j.drafter.sha256), j.gamma, j.temperature] for j in self.jobs],
+            "jobs": [
+                [j.drafter and (j.drafter.name, j.drafter.sha256), j.gamma, j.temperature]
+                + ([j.method.departures()] if j.method else [])
+                for j in self.jobs
+            ],
             "assistant": self.assistant and self.assistant.sha256,
             **{k: getattr(self, k) for k in ("top_p", "limit", "top", "seed")},
             **self.method.departures(),
@@ -179,7 +190,7 @@ def measure_article(plan: Plan, article: str, number: int, carried: Carried | No
     order = plan.jobs if number % 2 == 0 else plan.jobs[::-1]
     here = {job: decode(session, job, carried.begin(plan.settings(job, number), job)) for job in order}
     timings = {}
-    if greedy := plan.greedy:
+    if (greedy := plan.greedy) and plan.library:
         wanted, settings = here[greedy].tokens, plan.settings(greedy, number)
         timings["generate"] = Timing.of(*time_generate(plan.target, session.source.prompt_ids, settings), wanted)
         if plan.assistant:
@@ -219,21 +230,21 @@ def measure(plan: Plan, pairs: Iterable[Pair], state: Path | None = None) -> lis
 
 
 def mismatches(plan: Plan, found: Iterable[Measured]) -> int:
-    """Greedy texts that are not plain decoding's and should be: none under a lossy rule, which changes texts."""
-    if plan.greedy is None or not plan.method.lossless:
+    """Greedy texts that are not plain decoding's and should be; those of a lossy rule may change."""
+    if plan.greedy is None:
         return 0
     at = plan.jobs.index(plan.greedy)
     return sum(
         trace.tokens != one.traces[at].tokens
         for one in found
         for job, trace in zip(plan.jobs, one.traces, strict=True)
-        if job.temperature == 0
+        if job.temperature == 0 and (job.method or plan.method).lossless
     )
 
 
 def compared(plan: Plan, found: Sequence[Measured]) -> dict | None:
     """Milliseconds a token, encoder included, of transformers' decoders and of ours; None where nothing was greedy."""
-    if plan.greedy is None:
+    if plan.greedy is None or not plan.library:
         return None
     names = list(found[0].timings)
     ms = {n: 1e3 * sum(f.timings[n].seconds for f in found) / sum(f.timings[n].tokens for f in found) for n in names}

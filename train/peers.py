@@ -84,7 +84,7 @@ def threads_of(n: int) -> Iterator[None]:
 
 def _settings(target: Target, limit: int, gamma: int = 1, method: Method | None = None) -> Settings:
     sampling = Sampling(0.0, 0, 1.0, target.preset.no_repeat_ngram_size)
-    return Settings(gamma, sampling, 0, limit, 0, **asdict(method or Method()))
+    return Settings(gamma, sampling, 0, limit, 0, **(method or Method()).settings())
 
 
 def _ours(target: Target, drafter: Drafter | None, gamma: int, limit: int, method: Method | None = None) -> Decode:

@@ -157,5 +157,6 @@ def merge(results: Sequence[dict]) -> dict:
         "articles": max(r["articles"] for r in results),
         "greedy_mismatches": sum(r["greedy_mismatches"] for r in results),
         "command": "`, `".join(r["command"] for r in results),
+        "bild": next((r["bild"] for r in reversed(results) if r.get("bild")), None),
         "seconds": round(sum(r["seconds"] for r in results), 1),
     }

@@ -1,8 +1,9 @@
 """Drafters by name. To add one: a file with a Drafter, a line in DRAFTERS, a test.
 
 A drafter is named ``family``, ``family:parameter``, or either with ``@variant``: ``lookup``, ``ngram:3``, ``lstm``,
-``ngram:3@baseline``, ``t5:google-t5/t5-small``. The variant says what it was trained on: ``distilled`` (what the target
-says) or ``baseline`` (the reference summaries); left out, it is ``distilled`` where that is there, else ``baseline``.
+``ngram:3@baseline``, ``t5:google-t5/t5-small``, ``slem:smollm2``. The variant says what it was trained on:
+``distilled`` (what the target says) or ``baseline`` (the reference summaries); left out, it is ``distilled`` where that
+is there, else ``baseline``.
 
 Two drafters make one: ``t5+lookup`` (the second drafts for the first), ``lookup-then-ngram:2`` (the second drafts where
 the first is done), ``lookup-and-lstm`` (a tree of what both guess). Both sides are ordinary names, one
@@ -18,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastllm.checkpoints import altered, file_sha256, folder_sha256
-from fastllm.config import TargetPreset
+from fastllm.config import PRESETS, TargetPreset
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.cnn import CnnDrafter
 from fastllm.drafters.errors import DrafterError
+from fastllm.drafters.foreign import SlemDrafter, TliDrafter
 from fastllm.drafters.lm import LmDrafter
 from fastllm.drafters.lookup import LookupDrafter
 from fastllm.drafters.lstm import LstmDrafter
@@ -33,6 +35,7 @@ from fastllm.drafters.skipping import SkippingDrafter
 from fastllm.drafters.staged import StagedDrafter
 from fastllm.drafters.t5 import T5Drafter
 from fastllm.drafters.tree import TrieDrafter
+from fastllm.targets.sources import at_hand
 
 if TYPE_CHECKING:
     from fastllm.targets.base import Target
@@ -44,6 +47,8 @@ DRAFTERS: dict[str, type[Drafter]] = {
     "t5": T5Drafter,
     "lm": LmDrafter,
     "self": SkippingDrafter,
+    "slem": SlemDrafter,
+    "tli": TliDrafter,
     "lookup": LookupDrafter,
 }
 
@@ -96,7 +101,8 @@ COMPOSITES: dict[str, Composite] = {
     )
 }
 NEURAL = ("cnn", "lstm", "t5")  # families of one folder per variant
-WHOLE: dict[str, type[T5Drafter]] = {"t5": T5Drafter, "lm": LmDrafter}  # whole models, by folder or hub name
+# Whole models, by folder or hub name; of another tokenizer by a preset's name, too.
+WHOLE: dict[str, Any] = {"t5": T5Drafter, "lm": LmDrafter, "slem": SlemDrafter, "tli": TliDrafter}
 VARIANTS = ("distilled", "baseline")
 ORDERS = range(1, 6)
 
@@ -218,7 +224,7 @@ def available(target: Target) -> list[DrafterInfo]:
     """What can be loaded for `target`, in the order in which to offer it: both variants where both are."""
     infos = [DrafterInfo("lookup", "lookup", LookupDrafter.title, 0)]
     if target.preset.drafters:
-        if _skip_file(target.preset).is_file():
+        if SkippingDrafter.fits(_skip_file(target.preset), target):
             infos.append(DrafterInfo("self", "self", SkippingDrafter.title, 0))
         folder = Path(target.preset.drafters)
         for variant in VARIANTS:
@@ -236,6 +242,9 @@ def available(target: Target) -> list[DrafterInfo]:
     if target.preset.neural_drafter:
         family, _, name = target.preset.neural_drafter.partition(":")
         infos.append(DrafterInfo(family, family, f"{DRAFTERS[family].title} ({name})", 0))
+    if (other := target.preset.foreign) and at_hand(PRESETS[other]):
+        for family in ("slem", "tli"):
+            infos.append(DrafterInfo(f"{family}:{other}", family, f"{DRAFTERS[family].title} ({other})", 0))
     return infos
 
 
@@ -256,7 +265,7 @@ def sha256_of(preset: TargetPreset, spec: str) -> str | None:
         return ""
     if family == "self":
         return file_sha256(_skip_file(preset)) if preset.drafters and _skip_file(preset).is_file() else None
-    if family == "t5" and parameter:
+    if family in WHOLE and parameter:
         return folder_sha256(Path(parameter)) if Path(parameter).is_dir() else None
     try:
         file = _weights(preset, family, f"ngram-{parameter}.safetensors" if parameter else "model.safetensors", variant)

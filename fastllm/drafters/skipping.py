@@ -87,6 +87,14 @@ class SkippingDrafter(Drafter):
         self.vocab_size = target.vocab_size
 
     @classmethod
+    def fits(cls, file: Path, target: Target) -> bool:
+        """Whether `file` is there and was found for this target: then it is worth being offered."""
+        try:
+            return SkipSet.read(file).target_sha256 == target.sha256
+        except DrafterError:
+            return False
+
+    @classmethod
     def load(cls, file: Path, target: Target) -> SkippingDrafter:
         """
         Raises:

@@ -227,7 +227,7 @@ class TargetSession:
         started = time.perf_counter()
         self._decoder = target.engine.open(prompt.ids)
         self.seconds_encode = time.perf_counter() - started
-        self.source = Source(prompt.article, prompt.ids, self._decoder.read)
+        self.source = Source(prompt.article, prompt.ids, self._decoder.read, text)
 
     def score(
         self, prefix: Sequence[int], draft: Sequence[int] = (), parents: Sequence[int] | None = None

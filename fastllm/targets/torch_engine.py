@@ -158,15 +158,17 @@ class TorchCausalDecoder(FollowingDecoder):
     """A decoder-only model: the prompt run once, all but its last token, whose row of logits belongs to the text."""
 
     @torch.inference_mode()
-    def __init__(self, model, prompt_ids: Sequence[int], read: KeysValues = (), kept: Sequence[int] = ()) -> None:
-        """`read`: each layer's keys and values of the prompt, of which the layers in `kept` are taken."""
+    def __init__(
+        self, model, prompt_ids: Sequence[int], read: KeysValues = (), kept: Sequence[int] | None = None
+    ) -> None:
+        """`read`: each layer's keys and values of the prompt, of which the layers in `kept` are taken; None: all."""
         super().__init__(prompt_ids[-1:])
         self._model, self._name = model, cache_name(model)
         self._device = next(model.parameters()).device
         self._cache: Any = DynamicCache()
         self._first = len(prompt_ids) - 1
-        for at, layer in enumerate(kept if read else ()):
-            self._cache.update(*read[layer], at)
+        for at, (keys, values) in enumerate(read if kept is None or not read else [read[i] for i in kept]):
+            self._cache.update(keys, values, at)
         if self._first and not read:
             self._call(prompt_ids[:-1], 1)
             _synchronize(self._device)
@@ -204,7 +206,7 @@ class TorchEngine(Engine):
 
     name = "torch"
 
-    def __init__(self, model, start_id: int | None = None, kept: Sequence[int] = ()) -> None:
+    def __init__(self, model, start_id: int | None = None, kept: Sequence[int] | None = None) -> None:
         """`start_id`: the decoder start token of an encoder-decoder, None for a decoder-only model. `kept`: of a model
         with sublayers left out, the layers whose self-attention stays."""
         self.model = model.eval()

@@ -19,6 +19,7 @@ from fastllm.lengths import lengths_of
 from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
+from train import bild
 from train.checks import at_least, no_folder, numbers
 from train.corpus import split_sentences
 from train.data import HUB_NAME, Pair, sample_pairs
@@ -28,7 +29,7 @@ from train.record import Record
 from train.results import best_gammas, merge, plain_row, row_of
 from train.rouge import rouge
 from train.summaries import summarise
-from train.table import MARK, check_marks, update_readme
+from train.table import check_marks, mark_of, update_readme
 from train.traces import write_traces
 
 
@@ -51,6 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lengths", default="constant", help="how long drafts get: constant, confidence:0.4, ...; gamma is the most"
     )
     parser.add_argument("--rollback", type=float, default=None, help="nats that --rule bild forgives; 0 is lossless")
+    parser.add_argument(
+        "--bild",
+        nargs="?",
+        const=bild.GRID,
+        default=None,
+        metavar="FALLBACK:ROLLBACK,...",
+        help="also Big Little Decoder at these thresholds, greedy: quality against speed, in the JSON's key bild",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--top", type=int, default=0, help="inspected tokens a step keeps, as the page does with 5")
     parser.add_argument("--seed", type=int, default=1)
@@ -96,7 +105,7 @@ def _check_places(args: argparse.Namespace) -> None:
         if folder and folder.exists() and not folder.is_dir():
             raise ValueError(f"--{option} must be a folder, and {folder} is a file.")
     if args.readme:
-        check_marks(args.readme, MARK)
+        check_marks(args.readme, mark_of(args.target))
 
 
 def _read_result(file: Path) -> dict:
@@ -148,6 +157,9 @@ def run(args: argparse.Namespace) -> None:
     at_least(0, args, "rouge_articles", "top", "seed", "peer_articles")
     gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")
     method = method_of(args, gammas, temperatures)
+    grid = bild.thresholds(args.bild) if args.bild else []
+    if grid and 0.0 not in temperatures:
+        raise ValueError("--bild is for greedy decoding only: put 0 into --temperature.")
     record = Record("evaluate", vars(args), [args.data])
     target = load_target(args.target, args.device, args.engine)
     console.tell(target.notes)
@@ -162,6 +174,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"{args.data} has {len(pairs)} usable pairs; --{option} asks for {wanted}.")
     jobs = [Job(None, 1, t) for t in temperatures]
     jobs += [Job(d, g, t) for d in drafters for g in gammas for t in temperatures]
+    jobs += bild.jobs_of(drafters, grid)
     limit = args.max_new_tokens or target.preset.max_new_tokens
     # A lossy text is no match for assisted generation's, which is the target's own.
     assistant = assistant_of(drafters) if method.lossless else None
@@ -169,9 +182,11 @@ def run(args: argparse.Namespace) -> None:
     found = measure(plan, pairs[: args.articles], args.state)
     traces = dict(zip(jobs, zip(*(one.traces for one in found), strict=True), strict=True))
     if args.traces:
-        write_traces(args.traces, traces.values(), record)
+        write_traces(args.traces, (found for job, found in traces.items() if not job.method), record)
     plain = {job.temperature: traces[job] for job in jobs if not job.drafter}
-    rows = [row_of(job, traces[job], plain[job.temperature], args.seed) for job in jobs if job.drafter]
+    rows = [
+        row_of(job, traces[job], plain[job.temperature], args.seed) for job in jobs if job.drafter and not job.method
+    ]
     wrong = mismatches(plan, found)
     peers: list[dict] = []
     if plan.greedy and args.peer_articles != 0:
@@ -199,6 +214,7 @@ def run(args: argparse.Namespace) -> None:
         "rows": rows,
         "best": best_gammas(rows),
         "peers": peers,
+        "bild": bild.curve_of(traces, plain.get(0.0, ()), [p.summary for p in pairs[: args.articles]], args.seed),
         "articles": args.articles,
         "method": asdict(method),
         "greedy_mismatches": wrong,

@@ -1,9 +1,9 @@
 """``python -m train skip``: what a target leaves out to draft for itself (Draft & Verify, Zhang et al. 2023).
 
 The objective is deterministic, unlike tokens a second: the share of the target's own greedy texts on which the rest of
-it agrees, given the tokens before, and the cost of a draft token from a table that is measured once; of both,
-Theorem 3.8's speedup at its best draft length. Each sublayer is first left out alone; the searches begin from nothing,
-from all feed-forward layers, and from the least missed ones together.
+it agrees, given the tokens before, and the cost of a draft token from a table that is measured once, the row that it
+adds to the target's call included; of both, Theorem 3.8's speedup at its best draft length. Each sublayer is first left
+out alone; the searches begin from nothing, from all feed-forward layers, and from the least missed ones together.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="validation")
     parser.add_argument("--articles", type=int, default=16)
     parser.add_argument("--evaluations", type=int, default=80, help="of each search, after the common beginnings")
+    parser.add_argument("--least", type=int, default=1, help="leave out so many sublayers or more")
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument(
-        "--costs", default=None, help="do not measure them: whole=1,self=0.04,feed=0.05 beside a target call"
+        "--costs", default=None, help="do not measure them: whole=1,row=0.03,self=0.04,feed=0.05 beside a target call"
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", default=None, help="whose costs: auto (ONNX Runtime where it can), onnx or torch")
@@ -48,7 +49,7 @@ def costs_of(text: str, family: Family) -> Costs:
     Raises:
         ValueError: it lacks one, or holds something else.
     """
-    wanted = ("whole", *family.kinds)
+    wanted = ("whole", "row", *family.kinds)
     try:
         given = {name: float(value) for name, _, value in (part.partition("=") for part in text.split(","))}
         if set(given) != set(wanted) or min(given.values()) < 0:
@@ -56,7 +57,7 @@ def costs_of(text: str, family: Family) -> Costs:
     except ValueError:
         example = ",".join(f"{name}=0.05" for name in wanted)
         raise ValueError(f"--costs must name {', '.join(wanted)}, as in {example}, not {text!r}.") from None
-    return Costs(given.pop("whole"), given)
+    return Costs(given.pop("whole"), row=given.pop("row"), saved=given)
 
 
 def beginnings(every: Sequence[Sublayer], alone: Sequence[float]) -> list[Bits]:
@@ -74,7 +75,7 @@ def beginnings(every: Sequence[Sublayer], alone: Sequence[float]) -> list[Bits]:
 def run(args: argparse.Namespace) -> None:
     """Search; write skip.json and record.json."""
     at_least(1, args, "articles", "evaluations", "max_new_tokens")
-    at_least(0, args, "seed")
+    at_least(0, args, "seed", "least")
     if args.out.exists() and not args.out.is_dir():
         raise ValueError(f"--out must be a folder, and {args.out} is a file.")
     record = Record("skip", vars(args), [args.data])
@@ -85,6 +86,8 @@ def run(args: argparse.Namespace) -> None:
     except TargetError as error:
         raise ValueError(f"{args.target} cannot draft for itself: {error}.") from None
     every = family.all(config)
+    if args.least > len(every) // 2:
+        raise ValueError(f"--least must be at most {len(every) // 2}, half of the sublayers, not {args.least}.")
     given = costs_of(args.costs, family) if args.costs else None
     # `evaluate` draws from the beginning of the same order: these are the last it would come to.
     pairs = sample_pairs(args.data, args.split, 10**9)[-args.articles :]
@@ -99,9 +102,11 @@ def run(args: argparse.Namespace) -> None:
         return known[bits]
 
     def value(bits: Bits) -> float:
-        return best_gamma(agrees(bits), costs.of(every[i] for i in bits))[0]
+        return best_gamma(agrees(bits), costs.of(every[i] for i in bits) + costs.row)[0]
 
     def valid(bits: Bits) -> bool:
+        if len(bits) < args.least:
+            return False
         try:
             family.check((every[i] for i in bits), config)
         except TargetError:
@@ -127,9 +132,13 @@ def run(args: argparse.Namespace) -> None:
         "agreement": round(agrees(bits), 4),
         "mean_beta_t1": round(mean_beta(target, whole, engine, texts), 4),
         "c": round(c, 4),
-        "gamma": -best_gamma(agrees(bits), c)[1],
+        "gamma": -best_gamma(agrees(bits), c + costs.row)[1],
         "predicted_speedup": round(speedup, 4),
-        "costs": {"whole": round(costs.whole, 4), **{k: round(v, 4) for k, v in costs.saved.items()}},
+        "costs": {
+            "whole": round(costs.whole, 4),
+            "row": round(costs.row, 4),
+            **{k: round(v, 4) for k, v in costs.saved.items()},
+        },
         "agreement_alone": _grid(every, alone),
         "searches": {name: _told(one, every, agrees) for name, one in found.items()},
     }
