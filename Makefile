@@ -11,20 +11,33 @@ SPACE ?=
 export ENGINE
 DATA ?= ../shared/data
 STATE ?= state
+ARTICLES ?= 100
+EVALUATE ?= --rouge-articles 500
 STUDY ?= ngram:3,ngram:5,lookup,lstm
 # glibc gives big blocks back to the kernel after every step otherwise; keeping them makes training a third faster.
 MALLOC := MALLOC_TRIM_THRESHOLD_=-1 MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=268435456
 TRAIN := $(MALLOC) $(BIN)/python -m train
-DRAFTER := $(TRAIN) drafter --target mini --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet \
-	--pseudo $(STATE)/pseudo-greedy.jsonl,$(STATE)/pseudo-sampled.jsonl --cache $(STATE)/cache
-BASELINE_cnn := --steps 500 --lr 0.004 --alpha-every 125
-BASELINE_lstm := --steps 500 --lr 0.004 --alpha-every 125
-BASELINE_t5 := --steps 124 --alpha-every 60
-# A recipe among the best of each family in README's table of alpha, for longer than there.
-DISTILLED_cnn := --recipe js --steps 320 --alpha-every 80
-DISTILLED_lstm := --recipe js --steps 320 --alpha-every 80
-DISTILLED_t5 := --recipe kl --steps 100 --alpha-every 50
-# For a trial of the whole chain on little data: TARGET_ARGS='--steps copy_short=2,...' BASELINE_cnn='--steps 2' and so on.
+DRAFTER = $(TRAIN) drafter --target $(TARGET) --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet \
+	--pseudo $(TAUGHT)/pseudo-greedy.jsonl,$(TAUGHT)/pseudo-sampled.jsonl --cache $(TAUGHT)/cache
+TAUGHT = $(STATE)/$(TARGET)
+# The embedded target's recorded figures bear no name.
+SUFFIX = $(if $(filter mini,$(TARGET)),,-$(TARGET))
+# By target: its trained families, and for each how the baseline and the distilled drafter are taught. `mini`: a recipe
+# among the best of each family in README's table of alpha, for longer than there. `smollm2`: its own texts alone, since
+# its distributions over thousands of articles take a CPU days.
+FAMILIES_mini := cnn lstm t5
+FAMILIES_smollm2 := cnn lstm
+BASELINE_mini_cnn := --steps 500 --lr 0.004 --alpha-every 125
+BASELINE_mini_lstm := --steps 500 --lr 0.004 --alpha-every 125
+BASELINE_mini_t5 := --steps 124 --alpha-every 60
+DISTILLED_mini_cnn := --recipe js --steps 320 --alpha-every 80
+DISTILLED_mini_lstm := --recipe js --steps 320 --alpha-every 80
+DISTILLED_mini_t5 := --recipe kl --steps 100 --alpha-every 50
+BASELINE_smollm2_cnn := --steps 450 --lr 0.004 --alpha-every 150 --alpha-articles 40
+BASELINE_smollm2_lstm := --steps 600 --lr 0.004 --alpha-every 150 --alpha-articles 40
+DISTILLED_smollm2_cnn := --recipe seqkd --steps 900 --alpha-every 150 --alpha-articles 40
+DISTILLED_smollm2_lstm := --recipe seqkd --steps 900 --alpha-every 150 --alpha-articles 40
+# For a trial of the whole chain on little data: TARGET_ARGS='--steps copy_short=2,...' BASELINE_mini_cnn='--steps 2' and so on.
 # NGRAM_ARGS=--discount-fallback there.
 TARGET_ARGS ?=
 PSEUDO_GREEDY ?= 4000
@@ -86,40 +99,46 @@ checkpoints: $(VENV)/.installed lmplz ## train everything in checkpoints/ again 
 	$(MAKE) manifest
 	$(MAKE) drafters
 
+# A pseudo-dataset that lies beside the data is begun with, not made again.
 .PHONY: drafters
-drafters: $(VENV)/.installed lmplz ## train every drafter again, taught by the target in checkpoints/; an hour or two
-	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 0/2 --limit $(PSEUDO_GREEDY) \
-		--out $(STATE)/pseudo-greedy.jsonl
-	$(TRAIN) pseudo --target mini --data $(DATA)/train.parquet --shard 1/2 --limit $(PSEUDO_SAMPLED) --temperature 1 \
-		--out $(STATE)/pseudo-sampled.jsonl
-	cat $(STATE)/pseudo-greedy.jsonl $(STATE)/pseudo-sampled.jsonl > $(STATE)/pseudo.jsonl
-	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet \
-		--heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-baseline $(NGRAM_ARGS)
-	$(TRAIN) ngram --tokenizer checkpoints/mini/target --data $(DATA)/train.parquet --pseudo $(STATE)/pseudo.jsonl \
-		--mix-highlights 1 --heldout $(DATA)/validation.parquet --out checkpoints/mini/ngram-distilled $(NGRAM_ARGS)
-	$(foreach family,cnn lstm t5,$(DRAFTER) --family $(family) --recipe baseline --limit 16000 $(BASELINE_$(family)) \
-		--state $(STATE)/drafters/$(family)-baseline --out checkpoints/mini/$(family)-baseline && \
-	$(DRAFTER) --family $(family) $(DISTILLED_$(family)) --init checkpoints/mini/$(family)-baseline \
-		--state $(STATE)/drafters/$(family)-distilled --out checkpoints/mini/$(family)-distilled &&) true
-	$(TRAIN) skip --target mini --data $(DATA)/validation.parquet --out checkpoints/mini/self
+drafters: $(VENV)/.installed lmplz ## train every drafter of TARGET= again, taught by it: mini an hour or two, smollm2 longer
+	mkdir -p $(TAUGHT)
+	for kind in greedy sampled; do \
+		[ -e $(TAUGHT)/pseudo-$$kind.jsonl ] || [ ! -e $(DATA)/$(TARGET)-$$kind.jsonl ] || \
+			cp $(DATA)/$(TARGET)-$$kind.jsonl $(TAUGHT)/pseudo-$$kind.jsonl; \
+	done
+	$(TRAIN) pseudo --target $(TARGET) --data $(DATA)/train.parquet --shard 0/2 --limit $(PSEUDO_GREEDY) \
+		--out $(TAUGHT)/pseudo-greedy.jsonl
+	$(TRAIN) pseudo --target $(TARGET) --data $(DATA)/train.parquet --shard 1/2 --limit $(PSEUDO_SAMPLED) --temperature 1 \
+		--out $(TAUGHT)/pseudo-sampled.jsonl
+	cat $(TAUGHT)/pseudo-greedy.jsonl $(TAUGHT)/pseudo-sampled.jsonl > $(TAUGHT)/pseudo.jsonl
+	$(TRAIN) ngram --tokenizer $(TARGET) --data $(DATA)/train.parquet \
+		--heldout $(DATA)/validation.parquet --out checkpoints/$(TARGET)/ngram-baseline $(NGRAM_ARGS)
+	$(TRAIN) ngram --tokenizer $(TARGET) --data $(DATA)/train.parquet --pseudo $(TAUGHT)/pseudo.jsonl \
+		--mix-highlights 1 --heldout $(DATA)/validation.parquet --out checkpoints/$(TARGET)/ngram-distilled $(NGRAM_ARGS)
+	$(foreach family,$(FAMILIES_$(TARGET)),$(DRAFTER) --family $(family) --recipe baseline --limit 16000 $(BASELINE_$(TARGET)_$(family)) \
+		--state $(TAUGHT)/drafters/$(family)-baseline --out checkpoints/$(TARGET)/$(family)-baseline && \
+	$(DRAFTER) --family $(family) $(DISTILLED_$(TARGET)_$(family)) --init checkpoints/$(TARGET)/$(family)-baseline \
+		--state $(TAUGHT)/drafters/$(family)-distilled --out checkpoints/$(TARGET)/$(family)-distilled &&) true
+	$(TRAIN) skip --target $(TARGET) --data $(DATA)/validation.parquet --out checkpoints/$(TARGET)/self
 	$(MAKE) manifest
 
 .PHONY: alphas
 alphas: $(VENV)/.installed ## teach every drafter by every recipe, equally long; writes assets/alpha.json and README's table
-	for family in cnn lstm t5; do for recipe in $(RECIPES); do \
-		$(DRAFTER) --family $$family --recipe $$recipe --init checkpoints/mini/$$family-baseline --steps $(ALPHA_STEPS) \
-			--alpha-every 40 --state $(STATE)/alphas/$$family-$$recipe --out $(STATE)/alphas/$$family-$$recipe/out || exit 1; \
+	for family in $(FAMILIES_$(TARGET)); do for recipe in $(RECIPES); do \
+		$(DRAFTER) --family $$family --recipe $$recipe --init checkpoints/$(TARGET)/$$family-baseline --steps $(ALPHA_STEPS) \
+			--alpha-every 40 --state $(TAUGHT)/alphas/$$family-$$recipe --out $(TAUGHT)/alphas/$$family-$$recipe/out || exit 1; \
 	done; done
-	$(BIN)/python -m train alphas --records $(STATE)/alphas/*/out/record.json --json assets/alpha.json --readme README.md
+	$(BIN)/python -m train alphas --records $(TAUGHT)/alphas/*/out/record.json --json assets/alpha$(SUFFIX).json --readme README.md
 
 .PHONY: manifest
 manifest: ## list what lies in checkpoints/ with its hashes
 	$(BIN)/python -m fastllm.checkpoints
 
 .PHONY: evaluate
-evaluate: $(VENV)/.installed ## measure every drafter on 100 validation articles; writes assets/benchmark.json and README's table; hours
-	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 100 --rouge-articles 500 \
-		--state $(STATE)/evaluate --json assets/benchmark.json --readme README.md
+evaluate: $(VENV)/.installed ## measure every drafter of TARGET= on ARTICLES=100 not trained on; writes assets/ and README's table; hours
+	$(TRAIN) evaluate --target $(TARGET) --data $(DATA)/validation.parquet --articles $(ARTICLES) $(EVALUATE) \
+		--state $(TAUGHT)/evaluate --json assets/benchmark$(SUFFIX).json --readme README.md
 
 .PHONY: study
 study: $(VENV)/.installed ## count rejections by kind, drafter and position on 30 validation articles; writes assets/study.json

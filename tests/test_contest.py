@@ -10,7 +10,7 @@ import pytest
 from fastllm.config import ASSETS
 from fastllm.lengths import lengths_of
 from fastllm.rules import rule_of
-from fastllm.ui.study import methods_tab, methods_view
+from fastllm.ui.study import methods_tab, methods_view, records
 from tests.conftest import TEXTS
 from tests.test_readme import README
 from train.__main__ import main
@@ -63,7 +63,7 @@ def test_every_method_has_its_lines_and_each_line_the_fastest_of_its_rows(result
 def test_the_table_marks_what_is_quoted_from_memory_and_what_is_lossy(result):
     """A row a line; the published figure with its paper."""
     text = table(result)
-    assert text.count("\n| ") == 1 + len(result["lines"])
+    assert text.count("\n| ") == 2 + len(result["lines"])
     (block,) = (row for row in text.splitlines() if "| Block verification |" in row)
     assert "rule block" in block
     assert "from memory" in block
@@ -106,7 +106,7 @@ def test_what_cannot_be_measured_is_told(arguments, tmp_path, capsys, more, word
 
 
 def test_study_draws_what_was_recorded(result, tiny):
-    """A point for each line that was timed, hollow where lossy; the table has every line; the words name the fastest."""
+    """A point for each line that was timed, hollow where lossy; every line in the table; the fastest in words."""
     lines = [{**line, "measured_speedup": 1.5 + i, "speedup_interval": [1.2 + i, 1.9 + i]}
              for i, line in enumerate(result["lines"])]  # fmt: skip
     made = methods_view.figure(lines)
@@ -118,12 +118,13 @@ def test_study_draws_what_was_recorded(result, tiny):
     busy = [{**line, "measured_speedup": None} for line in lines]
     assert methods_view.words(busy) == methods_view.NOTHING
     assert methods_view.figure(busy).layout.annotations[0].text == methods_view.NOTHING
+    recorded = {**result, "lines": lines}
     with gr.Blocks() as page:
-        methods_tab.build(tiny, {"tiny": {**result, "lines": lines}})
-        methods_tab.build(tiny, {})
-    assert "other weights" in str(
-        [c.value for c in page.blocks.values() if getattr(c, "elem_id", "") == "methods-words"]
-    )
+        methods_tab.build(records.of(tiny)[0], recorded)
+        methods_tab.build(records.of(tiny)[0], {})
+    said = [str(c.value) for c in page.blocks.values() if isinstance(c, gr.HTML)]
+    assert sum("Fastest of the exact" in text for text in said) == 1
+    assert not any("other weights" in text for text in said)
 
 
 def test_the_tables_in_readme_are_the_recorded_ones():

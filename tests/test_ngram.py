@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from fastllm.config import Sampling
+from fastllm.config import PRESETS, Sampling, TargetPreset
 from fastllm.drafters.errors import DrafterError
 from fastllm.drafters.ngram import FORMAT, NgramDrafter, decode_log10, encode_log10
 from fastllm.sampling import Sampler, distribution
@@ -460,7 +460,7 @@ def test_missing_tokenizer(tmp_path, capsys):
         assert said.count("\n") == 1
 
 
-def test_text_is_tokenized(tiny_folder, tmp_path):
+def test_text_is_tokenized(tiny_folder, tmp_path, monkeypatch):
     """Highlights and pseudo-summaries without ids go through the target's tokenizer; the vocabulary is the target's."""
     from transformers import AutoTokenizer
 
@@ -471,6 +471,11 @@ def test_text_is_tokenized(tiny_folder, tmp_path):
     pseudo = pseudo_file(tmp_path, [{"id": "1", "summary": text}, {"id": "2", "summary": "Divers looked at the hull."}])
     args = ["ngram", "--pseudo", str(pseudo), "--data", str(data), "--mix-highlights", "3", "--orders", "1"]
     assert train_main([*args, "--tokenizer", str(tiny_folder), "--out", str(tmp_path / "out")]) == 0
+    # A preset's name is as good as its folder.
+    monkeypatch.setitem(PRESETS, "tiny", TargetPreset("tiny", str(tiny_folder), "tiny"))
+    assert train_main([*args, "--tokenizer", "tiny", "--out", str(tmp_path / "named")]) == 0
+    one, two = (load_file(tmp_path / name / "ngram-1.safetensors") for name in ("out", "named"))
+    assert all(np.array_equal(one[k], two[k]) for k in one)
     tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
     ids = [tokenizer(t, add_special_tokens=False).input_ids for t in (text, "Divers looked at the hull.")]
     drafter = NgramDrafter.load(tmp_path / "out" / "ngram-1.safetensors", 256)  # 240 pieces, 256 columns

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import re
 
 import gradio as gr
 import pytest
 
 from fastllm.analysis import study as studies
 from fastllm.analysis.metrics import wilson
-from fastllm.analysis.study import Count, StudyError, from_file, main, study, to_json
+from fastllm.analysis.study import FILE, Count, StudyError, from_file, main, study, to_json
+from fastllm.config import PRESETS
 from fastllm.trace import from_json
 from fastllm.ui.study import tab as study_tab
 from fastllm.ui.study import view as study_view
+from fastllm.ui.study.records import Records
 from tests.traces import trace_of
 from train.record import Record
 from train.traces import write_traces
@@ -122,16 +124,19 @@ def test_the_figures_hold_the_counts():
     groups = study_view.chosen(example(), 1.0, 3)
     shares = study_view.by_kind(groups)
     assert [sum(bar.x[i] for bar in shares.data) for i in range(2)] == pytest.approx([100, 100])
-    bar = study_view.refused_of_kind(groups).data[1]
-    rates = dict(zip(bar.x, bar.y, strict=True))
-    assert rates["function word"] == pytest.approx(50)
+    panel = study_view.refused_of_kind(groups).split("<figure")[2]
+    rates = dict(re.findall(r'<th scope="row">([^<]+)</th>.*?width:([\d.]+)%', panel))
+    assert rates["function word"] == "50.0"
     assert "name/number" not in rates
-    assert set(bar.marker.opacity) == {0.45}, "each kind was tested fewer than ten times"
-    line = study_view.by_position(groups).data[1]
-    assert (list(line.x), list(line.y)) == ([1, 2, 3], pytest.approx([40, 100 / 3, 0]))
-    low, high = wilson(2, 5)
-    assert (line.error_y.array[0], line.error_y.arrayminus[0]) == pytest.approx((100 * high - 40, 40 - 100 * low))
-    assert all(s.endswith("-open") for s in line.marker.symbol)
+    assert panel.count("fl-few") == len(rates), "each kind was tested fewer than ten times"
+    html = study_view.by_position(groups)
+    panel, table = html.split("<figure")[2], html.split("<tbody>")[1].split("<tr>")[2]
+    low, high = (100 * end for end in wilson(2, 5))
+    cells = re.findall(r"<td>(.*?)</td>", table)
+    assert cells[0] == f"40% ({low:.3g} to {high:.3g})"
+    assert [c.split("%")[0] for c in cells] == ["40", "33.3", "0"]
+    assert panel.count('class="few"') == 3
+    assert panel.count('class="range"') == 3
 
 
 def test_the_page_says_that_it_is_recorded():
@@ -146,11 +151,12 @@ def test_the_page_says_that_it_is_recorded():
 
 def test_the_tab_builds_with_and_without_a_study(tmp_path):
     """The committed study, one of another target with a remark, and a missing one with a sentence."""
-    target = SimpleNamespace(sha256="another")
+    preset = PRESETS["mini"]
+    committed = Records(preset, "another", FILE, tmp_path / "none.json")
     with gr.Blocks() as page:
-        study_tab.build(target)
+        study_tab.rejections(committed)
     values = [str(b.value) for b in page.blocks.values() if isinstance(b, gr.HTML)]
     assert any("another target" in v for v in values)
     with gr.Blocks() as page:
-        study_tab.build(target, tmp_path / "none.json")
+        study_tab.rejections(Records(preset, "another", tmp_path / "none.json", tmp_path / "none.json"))
     assert "make study" in str(next(iter(page.blocks.values())).value)

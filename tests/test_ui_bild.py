@@ -25,7 +25,7 @@ def test_points_are_drawn_by_drafter_in_the_order_of_speed():
     """Hollow at rollback 0; what could not be timed is left out; plain decoding's ROUGE is a line."""
     made = bild_view.figure(CURVE, "rougeL", "ROUGE-L")
     (line,) = made.data
-    assert (line.name, list(line.x), list(line.y)) == ("t5", [1.4, 2.5], [16.5, 15.9])
+    assert (line.name, list(line.x), list(line.y)) == ("T5", [1.4, 2.5], [16.5, 15.9])
     assert list(line.marker.symbol) == ["circle-open", "circle"]
     assert made.layout.shapes[0].y0 == 16.5
     changed = bild_view.figure(CURVE, "texts_changed", "%")

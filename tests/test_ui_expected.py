@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from fastllm.drafters import DrafterInfo
-from fastllm.ui.watch.expected import expected_html, recorded, row_for, short_text
+from fastllm.ui.watch.expected import benchmark_file, expected_html, recorded, row_for
 
 ROW = {"drafter": "lstm@distilled", "articles": 24, "gamma": 4, "temperature": 0.0, "mean_beta": 0.75, "tau": 3.2,
        "us_per_draft_token": 412.0, "measured_speedup": 1.9}  # fmt: skip
@@ -36,20 +38,16 @@ def test_the_line_says_that_it_is_recorded():
     assert "no recorded figures at γ = 7" in expected_html(INFO, None, 7)
 
 
-def test_a_missing_or_broken_file_is_no_error(tmp_path):
-    """Then nothing is expected."""
+def test_each_target_has_its_own_benchmark(tmp_path):
+    """The embedded target's file bears no name, another's does; what is missing, broken or a folder's is none."""
     recorded.cache_clear()
-    assert recorded(tmp_path / "none.json") == {}
-    (tmp_path / "bad.json").write_text("{")
+    assert recorded("mini", tmp_path) == {}
+    benchmark_file("mini", tmp_path).write_text(json.dumps(BENCHMARK))
+    benchmark_file("smollm2", tmp_path).write_text(json.dumps({**BENCHMARK, "target": {"sha256": "def"}}))
+    benchmark_file("broken", tmp_path).write_text("{")
     recorded.cache_clear()
-    assert recorded(tmp_path / "bad.json") == {}
+    assert recorded("mini", tmp_path) == BENCHMARK
+    assert recorded("smollm2", tmp_path)["target"]["sha256"] == "def"
+    for name in ("broken", "t5-base", "../mini", "some/folder"):
+        assert recorded(name, tmp_path) == {}
     recorded.cache_clear()
-
-
-def test_the_menu_tells_size_cost_and_acceptance():
-    """A line of one drafter, and one of n-grams from the least to the greatest."""
-    assert short_text([INFO], BENCHMARK, "abc") == "3.5 MB · 0.41 ms · β 0.75"
-    assert short_text([INFO], BENCHMARK, "other") == "3.5 MB"
-    infos = [DrafterInfo(f"ngram:{n}@baseline", "ngram", "x", n * 10**6, "baseline") for n in (1, 2, 3)]
-    rows = [{**ROW, "drafter": i.spec, "mean_beta": i.size_bytes / 1e7} for i in infos]
-    assert short_text(infos, {**BENCHMARK, "rows": rows}, "abc") == "1.0 MB to 3.0 MB · 0.41 ms · β 0.10 to 0.30"

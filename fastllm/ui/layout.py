@@ -12,19 +12,12 @@ from fastllm.ui import limits, parts, render, stage
 from fastllm.ui.lab import tab as lab_tab
 from fastllm.ui.league import tab as league_tab
 from fastllm.ui.private import PrivateBlocks
-from fastllm.ui.study import benchmark_tab, methods_tab
 from fastllm.ui.study import tab as study_tab
 from fastllm.ui.targets import Targets
 from fastllm.ui.watch import tab as watch
 from fastllm.ui.whatif import tab as whatif_tab
 
 QUEUE_SIZE = 64
-
-
-def _study(on: stage.Stage) -> None:
-    study_tab.build(on.targets.first)
-    benchmark_tab.build(on.targets.first)
-    methods_tab.build(on.targets.first)
 
 
 # Each tab's name and the function that puts its components into it and returns what other tabs need of it. A further
@@ -34,7 +27,7 @@ TABS: tuple[tuple[str, Callable[[stage.Stage], Any]], ...] = (
     ("League", league_tab.build),
     ("Lab", lab_tab.build),
     ("What if", whatif_tab.build),
-    ("Study", _study),
+    ("Study", study_tab.build),
 )
 
 _TOGGLE_DARK = "() => { document.body.classList.toggle('dark'); }"

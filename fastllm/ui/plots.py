@@ -13,7 +13,7 @@ from fastllm.visible import visible
 
 # Each is at least 3:1 against white and against the dark panel; text is coloured by assets/lab.css.
 BLUE, ORANGE, GREEN, PURPLE, GREY = PALETTE = ("#2b8cc4", "#d0661b", "#1a9873", "#9a62d8", "#7f8a99")
-RED, OLIVE = "#b5485d", "#6f7a3a"
+RED, OLIVE, PINK = "#b5485d", "#6f7a3a", "#c0488f"
 
 # A share of fewer tests is drawn hatched (bars) or hollow (points).
 FEW = 10

@@ -65,7 +65,7 @@ def whatif(page) -> None:
 
 def study(page) -> None:
     """The recorded study as it opens."""
-    page.wait_for_selector("#study-positions .scatterlayer .point")
+    page.wait_for_selector("#study-positions svg[role=img]")
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,22 @@ def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab
     before = page.inner_text("#study-words")
     page.click("#study-temperature label:has-text('0')")
     page.wait_for_function("before => document.querySelector('#study-words').innerText !== before", arg=before)
-    assert page.locator("#study-positions .scatterlayer .trace").count() >= 3
+    assert page.locator("#study-positions svg[role=img]").count() >= 3
+    assert page.locator("#bench-speed svg[role=img]").count() >= 3
+    names = [
+        set(page.locator(f"#{part} figcaption b").all_inner_texts()) for part in ("study-positions", "bench-speed")
+    ]
+    assert {"Lookup", "LSTM"} <= names[0] & names[1]
+    colour = "(part, name) => getComputedStyle([...document.querySelectorAll(`#${part} figcaption b`)]"
+    colour += ".find(b => b.innerText === name)).borderLeftColor"
+    for name in names[0] & names[1]:
+        found = {
+            page.evaluate(f"([part, name]) => ({colour})(part, name)", [p, name])
+            for p in ("study-positions", "bench-speed")
+        }
+        assert len(found) == 1
+    found = page.evaluate(CONTRAST, ".fl-small b, .fl-small small, .fl-small th, .fl-small td, .fl-as-table summary")
+    assert [pair for pair in found if pair[1] < 4.5] == []
 
 
 def test_a_phone_shows_each_tab_without_scrolling_sideways(open_tab):

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from train.record import Record
-from train.table import check_marks, write_between
-
-MARK = "alpha"
+from train.table import check_marks, mark_of, write_between
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,12 +95,14 @@ def alpha_table(rows: Sequence[dict]) -> str:
 def run(args: argparse.Namespace) -> None:
     """Collect, write, print."""
     record = Record("alphas", vars(args) | {"records": [str(p) for p in args.records]}, [])
+    records = [_read(p) for p in args.records]
+    mark = mark_of(records[0]["arguments"]["target"], "alpha")
     if args.readme:
-        check_marks(args.readme, MARK)
-    rows = collect([_read(p) for p in args.records])
+        check_marks(args.readme, mark)
+    rows = collect(records)
     if args.json:
         args.json.write_text(json.dumps({"rows": rows, **record.as_dict()}, indent=1) + "\n")
     table = alpha_table(rows)
     if args.readme:
-        write_between(args.readme, MARK, table)
+        write_between(args.readme, mark, table)
     print(table)

@@ -29,7 +29,7 @@ from train.record import Record
 from train.results import best_gammas, merge, plain_row, row_of
 from train.rouge import rouge
 from train.summaries import summarise
-from train.table import MARK, check_marks, update_readme
+from train.table import check_marks, mark_of, update_readme
 from train.traces import write_traces
 
 
@@ -105,7 +105,7 @@ def _check_places(args: argparse.Namespace) -> None:
         if folder and folder.exists() and not folder.is_dir():
             raise ValueError(f"--{option} must be a folder, and {folder} is a file.")
     if args.readme:
-        check_marks(args.readme, MARK)
+        check_marks(args.readme, mark_of(args.target))
 
 
 def _read_result(file: Path) -> dict:

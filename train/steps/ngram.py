@@ -23,8 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from fastllm.config import PRESETS
 from fastllm.drafters.ngram import MAX_VOCAB, NgramDrafter
 from fastllm.loading import LOADING
+from fastllm.targets.sources import find as find_model
 from train.arpa import EOS_ID, pack, read_arpa, save, without_mark
 from train.checks import at_least
 from train.data import HUB_NAME, load_pairs
@@ -138,7 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pseudo", type=Path, default=None, help="jsonl of the target's summaries: kind 'distilled'")
     parser.add_argument("--pseudo-copies", type=int, default=1, help="take each pseudo-summary so many times")
     parser.add_argument("--mix-highlights", type=int, default=0, help="with --pseudo: add --data so many times")
-    parser.add_argument("--tokenizer", default="checkpoints/mini/target", help="the target's folder or hub name")
+    parser.add_argument("--tokenizer", default="checkpoints/mini/target", help="preset, folder or hub name")
     parser.add_argument("--vocab-size", type=int, default=None, help="columns of the target's logits (default: asked)")
     parser.add_argument("--eos-id", type=int, default=None, help="end-of-text token (default: the tokenizer's)")
     parser.add_argument("--orders", type=_ints, default=ORDERS, help="for example 1,2,3,4,5")
@@ -202,6 +204,7 @@ def run(args: argparse.Namespace) -> None:
     sources = [str(s) for s in (args.pseudo, highlights) if s]
     record = Record("ngram", vars(args), sources)
 
+    where = str(find_model(PRESETS[args.tokenizer])) if args.tokenizer in PRESETS else args.tokenizer
     loaded: list[Any] = []  # the tokenizer, loaded only if some text needs it
 
     def tokenizer():
@@ -210,12 +213,12 @@ def run(args: argparse.Namespace) -> None:
 
             try:
                 with LOADING:
-                    loaded.append(AutoTokenizer.from_pretrained(args.tokenizer))
+                    loaded.append(AutoTokenizer.from_pretrained(where))
             except OSError:
                 raise ValueError(f"There is no tokenizer at {args.tokenizer}: give --tokenizer.") from None
         return loaded[0]
 
-    vocab_size = args.vocab_size or _vocab_size(args.tokenizer, tokenizer())
+    vocab_size = args.vocab_size or _vocab_size(where, tokenizer())
     if vocab_size > MAX_VOCAB:
         raise ValueError(f"A vocabulary of {vocab_size} tokens is too large: n-gram files hold {MAX_VOCAB} at most.")
     rows = read_pseudo(args.pseudo, vocab_size) if args.pseudo else []

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-import plotly.graph_objects as go
-
-from fastllm.ui.plots import BLUE, GREEN, GREY, OLIVE, ORANGE, PURPLE, RED, say, share_words, shares, styled
+from fastllm.ui.study.looks import look_of
+from fastllm.ui.study.multiples import Axes, Panel, Point, lines_html
+from fastllm.ui.study.view import PLACES, refused_at
 
 NOTHING = "Nothing was recorded for this choice."
 
 
-@dataclass(frozen=True)
-class Look:
-    """How a drafter is drawn: by colour and by symbol."""
-
-    name: str
-    colour: str
-    symbol: str
-
-
-# Of the n-grams the first, the middle and the last order; the table has them all.
-LOOKS = {
-    "lookup": Look("lookup", GREY, "circle"),
-    "lstm": Look("LSTM", BLUE, "diamond"),
-    "cnn": Look("CNN", ORANGE, "square"),
-    "t5": Look("T5", GREEN, "triangle-up"),
-    "ngram:1": Look("N = 1", PURPLE, "cross"),
-    "ngram:3": Look("N = 3", RED, "x"),
-    "ngram:5": Look("N = 5", OLIVE, "star"),
-}
+# Of the n-grams the first, the middle and the last order; the table in README has them all.
+ORDERS = ("1", "3", "5")
 Rows = Sequence[dict[str, Any]]
 
 
@@ -53,17 +35,18 @@ def hashes(benchmark: dict) -> dict[str, str]:
 
 
 def series(benchmark: dict, temperature: float, variant: str) -> dict[str, Rows]:
-    """Each drafter's rows by ascending gamma; those that nothing trained belong to every variant."""
-    found: dict[str, Rows] = {}
-    for name in LOOKS:
-        rows = [
-            r
-            for r in benchmark["rows"]
-            if r["drafter"] in (name, f"{name}@{variant}") and r["temperature"] == temperature
-        ]
-        if rows:
-            found[name] = sorted(rows, key=lambda r: r["gamma"])
-    return found
+    """Each drafter's rows by ascending gamma; those that nothing trained belong to every variant. Of other rules and
+    policies of draft lengths than the usual ones none."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for r in benchmark["rows"]:
+        base, _, taught = r["drafter"].partition("@")
+        family, _, order = base.partition(":")
+        usual = r.get("rule", "token") == "token" and r.get("lengths", "constant") == "constant"
+        shown = family != "ngram" or order in ORDERS
+        if usual and shown and r["temperature"] == temperature and taught in ("", variant):
+            found.setdefault(r["drafter"], []).append(r)
+    ordered = sorted(found, key=lambda spec: look_of(spec).order)
+    return {spec: sorted(found[spec], key=lambda r: r["gamma"]) for spec in ordered}
 
 
 def _times(value: float | None) -> str:
@@ -77,78 +60,44 @@ def _measured(row: dict) -> str:
     return f"measured {row['measured_speedup']:.2f}× ({low:.2f} to {high:.2f})"
 
 
-def speed_figure(found: dict[str, Rows]) -> go.Figure:
+def _point(row: dict) -> Point:
+    low, high = row["speedup_interval"] or (None, None)
+    words = (
+        f"γ = {row['gamma']}: {_measured(row)}, predicted {_times(row['predicted_speedup'])}, {row['tau']:.2f} tokens "
+        f"a call, {row['articles']} articles"
+    )
+    return Point(row["gamma"], row["measured_speedup"], low, high, words)
+
+
+def speed_html(found: dict[str, Rows]) -> str:
     """Measured speedup over plain decoding at every gamma, with its interval; dotted what the theorem predicts."""
-    figure = go.Figure()
-    for name, rows in found.items():
-        look = LOOKS[name]
-        gammas = [r["gamma"] for r in rows]
-        speeds = [r["measured_speedup"] for r in rows]
-        low, high = zip(*(r["speedup_interval"] or (None, None) for r in rows), strict=True)
-        figure.add_scatter(
-            x=gammas,
-            y=speeds,
-            name=look.name,
-            mode="lines+markers",
-            line={"color": look.colour, "width": 2},
-            marker={"symbol": look.symbol, "size": 9},
-            error_y={
-                "array": [None if s is None else h - s for h, s in zip(high, speeds, strict=True)],
-                "arrayminus": [None if s is None else s - lo for lo, s in zip(low, speeds, strict=True)],
-                "thickness": 1,
-                "width": 2,
-            },
-            hovertext=[
-                f"{look.name}, γ = {r['gamma']}: {_measured(r)}, predicted {_times(r['predicted_speedup'])}, "
-                f"{r['tau']:.2f} tokens a call, {r['articles']} articles"
-                for r in rows
-            ],
-            hoverinfo="text",
-        )
-        figure.add_scatter(
-            x=gammas,
-            y=[r["predicted_speedup"] for r in rows],
-            mode="lines",
-            line={"color": look.colour, "width": 1, "dash": "dot"},
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    styled(figure, "draft length γ", "times as fast as plain", height=360)
-    if not found:
-        return say(figure, NOTHING)
-    figure.add_hline(y=1, line={"color": GREY, "width": 1, "dash": "dash"})
-    figure.update_xaxes(tickvals=sorted({r["gamma"] for rows in found.values() for r in rows}))
-    return figure.update_yaxes(rangemode="tozero")
+    panels = []
+    for spec, rows in found.items():
+        look = look_of(spec)
+        points = tuple(_point(r) for r in rows if r["measured_speedup"] is not None)
+        beside = tuple((r["gamma"], r["predicted_speedup"]) for r in rows if r["predicted_speedup"] is not None)
+        best = max(rows, key=_speed)
+        note = f"{_times(best['measured_speedup'])} at γ = {best['gamma']}" if points else "too busy to time it"
+        panels.append(Panel(look.name, look.colour, points, beside, note))
+    panels = [p for p in panels if p.points]
+    top = max((y for p in panels for y in (*(q.high or q.y for q in p.points), *(y for _, y in p.beside))), default=1)
+    step = next(s for s in (0.5, 1, 2, 5, 10, 100) if top / s <= 6)
+    ticks = tuple(step * i for i in range(int(top / step) + 2))
+    return lines_html(
+        panels, Axes("draft length γ", "Times as fast as plain", ticks, "×", 1.0), "Speedup by draft length"
+    )
 
 
-def position_figure(found: dict[str, Rows]) -> go.Figure:
-    """Accepted of the tested at each place in a draft, from the runs with the longest drafts, with
-    its interval; hollow where tests are few."""
-    figure = go.Figure()
-    for name, rows in found.items():
-        look = LOOKS[name]
+def position_html(found: dict[str, Rows]) -> str:
+    """Refused of the tested at each place in a draft, from the runs with the longest drafts, with its interval; hollow
+    where tests are few."""
+    panels = []
+    for spec, rows in found.items():
+        look = look_of(spec)
         places = [p for p in rows[-1]["positions"] if p["tested"]]
-        heights, error, few = shares([(p["accepted"], p["tested"]) for p in places])
-        figure.add_scatter(
-            x=[p["position"] for p in places],
-            y=heights,
-            error_y=error,
-            name=look.name,
-            mode="lines+markers",
-            line={"color": look.colour, "width": 2},
-            marker={"symbol": [look.symbol + "-open" * f for f in few], "size": 9},
-            hovertext=[
-                f"{look.name}, place {p['position']} in the draft: {p['accepted']:,} accepted of {p['tested']:,} "
-                f"tested ({share_words(p['accepted'], p['tested'])})"
-                for p in places
-            ],
-            hoverinfo="text",
-        )
-    styled(figure, "place in the draft", "accepted of the tested, %", height=360)
-    if not found:
-        return say(figure, NOTHING)
-    figure.update_xaxes(dtick=1)
-    return figure.update_yaxes(range=[0, 105])
+        points = tuple(refused_at(p["position"], p["tested"] - p["accepted"], p["tested"]) for p in places)
+        panels.append(Panel(look.name, look.colour, points, (), f"γ = {rows[-1]['gamma']}"))
+    return lines_html([p for p in panels if p.points], PLACES, "Refused of the tested at each place in the draft")
 
 
 def _speed(row: dict) -> float:
@@ -163,12 +112,12 @@ def words(found: dict[str, Rows]) -> str:
     best = max(rows, key=_speed)
     own = [r for r in rows if r["drafter"] == best["drafter"]]
     chosen = max(own, key=lambda r: r["predicted_speedup"] or 0)
-    slower = sorted(LOOKS[name].name for name, some in found.items() if 0 < max(map(_speed, some)) < 1)
+    slower = [look_of(spec).name for spec, some in found.items() if 0 < max(map(_speed, some)) < 1]
     if not _speed(best):
         return "The machine was too busy to time any of these."
     text = (
-        f"Fastest: {best['drafter']} at γ = {best['gamma']}, {best['measured_speedup']:.2f}× plain decoding; "
-        f"Theorem 3.8 would choose γ = {chosen['gamma']}, which is {_times(chosen['measured_speedup'])}."
+        f"Fastest: {look_of(best['drafter']).name} at γ = {best['gamma']}, {best['measured_speedup']:.2f}× plain "
+        f"decoding; Theorem 3.8 would choose γ = {chosen['gamma']}, which is {_times(chosen['measured_speedup'])}."
     )
     return text + (f" Slower than plain decoding at every γ: {', '.join(slower)}." if slower else "")
 

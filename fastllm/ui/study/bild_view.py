@@ -7,10 +7,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from fastllm.ui.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, say, styled
+from fastllm.ui.plots import GREY, label, say, styled
+from fastllm.ui.study.looks import look_of
 
 Points = list[Mapping[str, Any]]
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED)
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x")
 NOTHING = "The machine was too busy to time any of these."
 
@@ -27,7 +27,7 @@ def by_drafter(curve: Mapping[str, Any]) -> dict[str, Points]:
 def _hover(point: Mapping[str, Any]) -> str:
     low, high = point["speedup_interval"]
     return (
-        f"{point['drafter']}, fallback {point['fallback']:g}, rollback {point['rollback']:g}: "
+        f"{label(look_of(point['drafter']).name)}, fallback {point['fallback']:g}, rollback {point['rollback']:g}: "
         f"{point['measured_speedup']:.2f}× ({low:.2f} to {high:.2f}), ROUGE-L {point['rougeL']:.2f}, "
         f"{point['texts_changed']:.0%} of {point['articles']} texts changed"
     )
@@ -47,9 +47,9 @@ def figure(curve: Mapping[str, Any], value: str, title: str) -> go.Figure:
         made.add_scatter(
             x=[p["measured_speedup"] for p in points],
             y=[scale * p[value] for p in points],
-            name=name,
+            name=label(look_of(name).name),
             mode="lines+markers",
-            line={"color": _COLOURS[i % len(_COLOURS)], "width": 1},
+            line={"color": look_of(name).colour, "width": 1},
             marker={"symbol": [symbol + "-open" * (p["rollback"] == 0) for p in points], "size": 9},
             hovertext=[_hover(p) for p in points],
             hoverinfo="text",
@@ -71,11 +71,12 @@ def words(curve: Mapping[str, Any]) -> str:
         return NOTHING
     exact = [p for p in found if p["rollback"] == 0]
     fastest = max(found, key=lambda p: p["measured_speedup"])
+    name, before = look_of(fastest["drafter"]).name, curve["plain"]["rougeL"]
     text = (
         "Big Little Decoder keeps a guess that the target finds likely enough, so its text may be another: it buys "
-        f"speed with other text. Fastest: {fastest['drafter']} with fallback {fastest['fallback']:g} and rollback "
+        f"speed with other text. Fastest: {name} with fallback {fastest['fallback']:g} and rollback "
         f"{fastest['rollback']:g}, {fastest['measured_speedup']:.2f}×, which changed {fastest['texts_changed']:.0%} of "
-        f"{fastest['articles']} texts; ROUGE-L {fastest['rougeL']:.2f}, plain decoding {curve['plain']['rougeL']:.2f}."
+        f"{fastest['articles']} texts; ROUGE-L {fastest['rougeL']:.2f}, plain decoding {before:.2f}."
     )
     if exact:
         best = max(exact, key=lambda p: p["measured_speedup"])

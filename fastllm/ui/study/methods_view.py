@@ -103,7 +103,7 @@ def table_html(lines: Lines) -> str:
              "published, elsewhere")  # fmt: skip
     head = "".join(f"<th scope='col'>{h}</th>" for h in heads)
     return (
-        '<div class="fl-league" tabindex="0" role="region" aria-label="Table of methods"><table class="fl-table">'
+        '<div class="fl-league fl-methods" tabindex="0" role="region" aria-label="Table of methods"><table class="fl-table">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 

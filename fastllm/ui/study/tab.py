@@ -1,29 +1,58 @@
-"""The tab of the recorded study: rejections over many articles, by kind, drafter and draft position. Runs no model."""
+"""The tab of what was recorded: rejections over many articles, and speed by draft length. Runs no model."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import gradio as gr
 
 from fastllm.analysis import study as studies
 from fastllm.drafters import outdated
-from fastllm.targets.base import Target
 from fastllm.ui import parts, render
+from fastllm.ui.stage import Stage
+from fastllm.ui.study import benchmark_tab, methods_tab, records
 from fastllm.ui.study import view as study_view
+from fastllm.ui.study.parts import multiples
+from fastllm.ui.study.records import Records
 
 
-def build(target: Target, file: Path = studies.FILE) -> None:
-    """The tab's components and events, inside the current Blocks; one sentence where there is no study."""
+def build(stage: Stage) -> None:
+    """The tab's components and events, inside the current Blocks: both halves for each target that something was
+    recorded of, of which one is seen. It follows the page's target where there is something of that."""
+    found = records.of(stage.targets.first)
+    names = [r.preset.name for r in found]
+    if (own := stage.targets.first.preset.name) not in names:
+        words = f"Nothing was recorded with this page's target, {own}: what follows was recorded with {names[0]}."
+        parts.html(render.notices_html([words]))
+    chosen = gr.Radio(
+        names, value=names[0], label="Recorded with the target", elem_id="study-target", visible=len(names) > 1
+    )
+    boxes = []
+    for i, one in enumerate(found):
+        with gr.Column(visible=i == 0) as box:
+            rejections(one, end="" if i == 0 else f"-{one.preset.name}")
+            benchmark_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
+            methods_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
+        boxes.append(box)
+
+    def show(name: str) -> list:
+        return [gr.update(visible=name == own) for own in names]
+
+    if len(names) > 1:
+        chosen.change(show, chosen, boxes, **parts.HIDDEN)
+        follow = stage.loaded.change
+        follow(lambda name: name if name in names else gr.skip(), stage.loaded, chosen, **parts.HIDDEN)
+
+
+def rejections(of: Records, end: str = "") -> None:
+    """The half about rejections; one sentence where there is no study. `end` makes the elements' ids different."""
     try:
-        study = studies.from_file(file)
+        study = studies.from_file(of.study)
     except studies.StudyError as error:
         parts.html(render.notices_html([str(error)]))
         return
     parts.html(study_view.header_html(study))
-    if study.target_hash != target.sha256:
+    if of.sha256 and study.target_hash != of.sha256:
         parts.html(render.notices_html([f"It was recorded with another target than this page's: {study.target}."]))
-    elif words := render.earlier_weights(outdated(target.preset, {g.drafter: g.drafter_hash for g in study.groups})):
+    elif words := render.earlier_weights(outdated(of.preset, {g.drafter: g.drafter_hash for g in study.groups})):
         parts.html(render.notices_html([words]))
     temperatures, gammas = study_view.choices(study)
     with gr.Row(elem_classes="fl-controls"):
@@ -31,9 +60,9 @@ def build(target: Target, file: Path = studies.FILE) -> None:
             [(f"{t:g}", t) for t in temperatures],
             value=temperatures[-1],
             label="Temperature",
-            elem_id="study-temperature",
+            elem_id=f"study-temperature{end}",
         )
-        gamma = gr.Radio(gammas, value=gammas[0], label="Draft length γ", elem_id="study-gamma")
+        gamma = gr.Radio(gammas, value=gammas[0], label="Draft length γ", elem_id=f"study-gamma{end}")
 
     def show(temperature: float, gamma: int) -> tuple:
         groups = study_view.chosen(study, temperature, gamma)
@@ -46,18 +75,14 @@ def build(target: Target, file: Path = studies.FILE) -> None:
         )
 
     first = show(temperatures[-1], gammas[0])
-    said = parts.html(first[0], "study-words")
-    kinds = parts.panel("Kinds of the rejections of each drafter", first[1], "study-kinds")
-    with gr.Row(elem_classes="fl-lab"):
-        rates = parts.panel(
-            "How hard each kind is: refused of the tested tokens of that kind",
-            first[2],
-            "study-rates",
-            scale=1,
-            min_width=320,
+    said = parts.html(first[0], f"study-words{end}", elem_classes="fl-study-words")
+    kinds = parts.panel("Kinds of the rejections of each drafter", first[1], f"study-kinds{end}")
+    rates, positions = (
+        multiples(title, html, f"study-{name}{end}")
+        for title, html, name in (
+            ("How hard each kind is: refused of the tested tokens of that kind", first[2], "rates"),
+            ("Refused of the tested at each place in the draft", first[3], "positions"),
         )
-        positions = parts.panel(
-            "Refused of the tested at each place in the draft", first[3], "study-positions", scale=1, min_width=320
-        )
-    missed = parts.html(first[4], "study-missed")
+    )
+    missed = parts.html(first[4], f"study-missed{end}")
     parts.redraw([temperature, gamma], show, [said, kinds, rates, positions, missed])

@@ -1,4 +1,4 @@
-"""What the study page shows: three figures and a header that says when and with what it was recorded. Pure."""
+"""What the study of rejections shows: three figures, and a header that says when and with what it was made. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from html import escape
 
 import plotly.graph_objects as go
 
+from fastllm.analysis.metrics import wilson
 from fastllm.analysis.rejections import KINDS
 from fastllm.analysis.study import Group, Study
-from fastllm.ui.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, label, share_words, shares, styled
+from fastllm.ui.plots import BLUE, FEW, GREEN, GREY, ORANGE, PURPLE, RED, label, share_words, styled
 from fastllm.ui.render import token_name
+from fastllm.ui.study.looks import look_of
+from fastllm.ui.study.multiples import Axes, Bar, Panel, Point, bars_html, lines_html
 
-# A kind has a colour and a pattern, a drafter a colour and a symbol.
+# A kind has a colour and a pattern, a drafter a name and a colour (looks.py).
 _KINDS = dict(
     zip(
         KINDS,
@@ -20,8 +23,6 @@ _KINDS = dict(
         strict=True,
     )
 )
-_SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "star", "x", "pentagon")
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
 
 RULES = (
     "The kind is that of the token that the target wanted: name/number (a name, or a word with digits), function word "
@@ -54,8 +55,9 @@ def choices(study: Study) -> tuple[list[float], list[int]]:
 
 
 def chosen(study: Study, temperature: float, gamma: int) -> list[Group]:
-    """The groups of one temperature and draft length, a drafter each."""
-    return [g for g in study.groups if g.temperature == temperature and g.gamma == gamma]
+    """The groups of one temperature and draft length, a drafter each, in the order of the page."""
+    found = [g for g in study.groups if g.temperature == temperature and g.gamma == gamma]
+    return sorted(found, key=lambda g: look_of(g.drafter).order)
 
 
 def by_kind(groups: Sequence[Group]) -> go.Figure:
@@ -65,7 +67,7 @@ def by_kind(groups: Sequence[Group]) -> go.Figure:
         counts = [g.kinds[kind].rejected for g in groups]
         totals = [max(1, g.total.rejected) for g in groups]
         figure.add_bar(
-            y=[label(g.drafter) for g in groups],
+            y=[label(look_of(g.drafter).name) for g in groups],
             x=[100 * n / t for n, t in zip(counts, totals, strict=True)],
             orientation="h",
             name=kind,
@@ -79,68 +81,51 @@ def by_kind(groups: Sequence[Group]) -> go.Figure:
     return figure.update_layout(barmode="stack", bargap=0.35, legend={"traceorder": "normal"})
 
 
-def refused_of_kind(groups: Sequence[Group]) -> go.Figure:
+def refused_of_kind(groups: Sequence[Group]) -> str:
     """Of the tested tokens of each kind, the share that was refused: how hard each kind is for each drafter."""
-    figure = go.Figure()
-    for i, g in enumerate(groups):
+    panels = []
+    for g in groups:
         tested = [k for k in KINDS if g.kinds[k].tested]
-        heights, error, few = shares([(g.kinds[k].rejected, g.kinds[k].tested) for k in tested])
-        figure.add_bar(
-            x=tested,
-            y=heights,
-            error_y={**error, "color": GREY},
-            name=label(g.drafter),
-            marker={
-                "color": _COLOURS[i % len(_COLOURS)],
-                "pattern": {"shape": ("", "/", "x", "\\", ".", "-")[i % 6]},
-                "opacity": [0.45 if f else 1.0 for f in few],
-            },
-            hovertext=[
-                f"{label(g.drafter)}, {k}: {g.kinds[k].rejected:,} refused of {g.kinds[k].tested:,} tested "
-                f"({share_words(g.kinds[k].rejected, g.kinds[k].tested)})"
-                for k in tested
-            ],
-            hoverinfo="text",
-        )
-    styled(figure, "", "refused of the tested, %")
-    figure.update_xaxes(categoryorder="array", categoryarray=list(KINDS))
-    figure.update_yaxes(range=[0, 105])
-    return figure.update_layout(barmode="group", bargap=0.25)
+        counts = [(g.kinds[k].rejected, g.kinds[k].tested) for k in tested]
+        look = look_of(g.drafter)
+        bars = []
+        for k, (n, m) in zip(tested, counts, strict=True):
+            low, high = wilson(n, m)
+            bars.append(Bar(k, 100 * n / m, 100 * low, 100 * high, f"{n:,} refused of {m:,} tested", m < FEW))
+        panels.append((look.name, look.colour, bars))
+    return bars_html(panels, "Refused of the tested tokens of each kind")
 
 
-def by_position(groups: Sequence[Group]) -> go.Figure:
-    """Refused / tested at each place in the draft with its interval, one line a drafter; hollow where tests are few."""
-    figure = go.Figure()
-    for i, g in enumerate(groups):
+def by_position(groups: Sequence[Group]) -> str:
+    """Refused / tested at each place in the draft with its interval, a panel a drafter; hollow where tests are few."""
+    panels = []
+    for g in groups:
         rows = [(n, c) for n, c in enumerate(g.positions, 1) if c.tested]
-        kinds = ["; ".join(f"{k} {v}" for k, v in g.position_kinds[n - 1].items()) for n, _ in rows]
-        heights, error, few = shares([(c.rejected, c.tested) for _, c in rows])
-        symbol = _SYMBOLS[i % len(_SYMBOLS)]
-        figure.add_scatter(
-            x=[n for n, _ in rows],
-            y=heights,
-            error_y=error,
-            name=label(g.drafter),
-            mode="lines+markers",
-            line={"color": _COLOURS[i % len(_COLOURS)], "width": 2},
-            marker={"symbol": [symbol + "-open" * f for f in few], "size": 9},
-            hovertext=[
-                f"{label(g.drafter)}, place {n} in the draft: {c.rejected:,} refused of {c.tested:,} "
-                f"({share_words(c.rejected, c.tested)}; {k or 'none refused'})"
-                for (n, c), k in zip(rows, kinds, strict=True)
-            ],
-            hoverinfo="text",
-        )
-    styled(figure, "place in the draft", "refused of the tested, %")
-    figure.update_xaxes(dtick=1)
-    figure.update_yaxes(range=[0, 105])
-    return figure
+        points = []
+        for n, c in rows:
+            kinds = "; ".join(f"{k} {v}" for k, v in g.position_kinds[n - 1].items()) or "none refused"
+            points.append(refused_at(n, c.rejected, c.tested, kinds))
+        look = look_of(g.drafter)
+        panels.append(Panel(look.name, look.colour, tuple(points)))
+    return lines_html(panels, PLACES, "Refused of the tested at each place in the draft")
+
+
+# What both halves of the page draw by place: the same share, to the same scale, in the same words.
+PLACES = Axes("place in the draft", "Refused of the tested", (0, 25, 50, 75, 100), "%")
+
+
+def refused_at(place: int, refused: int, tested: int, more: str = "") -> Point:
+    """The share refused of the tokens tested at a place in the draft, from 1."""
+    low, high = wilson(refused, tested)
+    said = f"; {more}" if more else ""
+    words = f"place {place}: {refused:,} refused of {tested:,} ({share_words(refused, tested)}{said})"
+    return Point(place, 100 * refused / tested, 100 * low, 100 * high, words, tested < FEW)
 
 
 def missed_html(groups: Sequence[Group]) -> str:
     """The tokens that the target put in place most often, a row a drafter."""
     rows = "".join(
-        f'<tr><th scope="row">{escape(g.drafter)}</th><td>'
+        f'<tr><th scope="row">{escape(look_of(g.drafter).name)}</th><td>'
         + (", ".join(f"{escape(_token(t))} ×{n}" for t, n in g.missed) or "none often")
         + "</td></tr>"
         for g in groups
@@ -163,7 +148,7 @@ def say(groups: Sequence[Group]) -> str:
         if enough and g.total.tested:
             worst = max(enough, key=lambda k: enough[k].rate or 0.0)
             parts.append(
-                f"{g.drafter}: {g.total.rate:.0%} of the tested tokens were refused, and most where the target's token "
-                f"was of the kind {worst} ({enough[worst].rate:.0%} of {enough[worst].tested:,})."
+                f"{look_of(g.drafter).name}: {g.total.rate:.0%} of the tested tokens were refused, and most where the "
+                f"target's token was of the kind {worst} ({enough[worst].rate:.0%} of {enough[worst].tested:,})."
             )
     return "\n".join(parts) or "Too few tested tokens to say which kind is the hardest."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -11,13 +11,21 @@ from pathlib import Path
 from fastllm.config import ASSETS
 from fastllm.drafters import DrafterInfo
 
-BENCHMARK = ASSETS / "benchmark.json"
+EMBEDDED = "mini"
 USUAL_GAMMA = 4
 
 
-@lru_cache(maxsize=1)
-def recorded(file: Path = BENCHMARK) -> dict:
-    """The recorded benchmark; empty where there is none, or none that can be read."""
+def benchmark_file(target: str, folder: Path = ASSETS) -> Path:
+    """Where the benchmark of the target of that name lies: the embedded one's bears no name."""
+    return folder / ("benchmark.json" if target == EMBEDDED else f"benchmark-{target}.json")
+
+
+@lru_cache(maxsize=8)
+def recorded(target: str = EMBEDDED, folder: Path = ASSETS) -> dict:
+    """The recorded benchmark of a target; empty where there is none, or none that can be read."""
+    if not re.fullmatch(r"[\w.-]+", target):  # a folder or a hub name
+        return {}
+    file = benchmark_file(target, folder)
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -62,21 +70,3 @@ def expected_html(info: DrafterInfo, row: dict | None, gamma: int, others: bool 
     facts.append(f"{speed:.2f}× as fast as plain decoding" if speed else "the machine was too busy to time it")
     where = f"Recorded at γ = {gamma}, T = {row['temperature']:g}, {row['articles']} articles"
     return f'<p class="fl-expected"><b>{escape(where)}:</b> {escape("; ".join(f for f in facts if f))}.</p>'
-
-
-def short_text(infos: Sequence[DrafterInfo], benchmark: dict, target_sha256: str) -> str:
-    """What follows a drafter's name in the menu: size, cost, and mean beta in greedy decoding at the usual gamma; for
-    n-grams from N = 1 to N = 5. What was not recorded is left out."""
-    parts = [_span([size_text(s) for s in sorted({i.size_bytes for i in infos})])]
-    rows = [r for i in infos if (r := row_for(benchmark, target_sha256, i.spec, USUAL_GAMMA, 0)) is not None]
-    costs = [r["us_per_draft_token"] / 1e3 for r in rows if r["us_per_draft_token"]]
-    if costs:
-        parts.append(f"{max(costs):.2g} ms")
-    betas = [r["mean_beta"] for r in rows if r["mean_beta"] is not None]
-    if betas:
-        parts.append("β " + _span([f"{b:.2f}" for b in sorted({min(betas), max(betas)})]))
-    return " · ".join(parts)
-
-
-def _span(texts: Sequence[str]) -> str:
-    return texts[0] if len(set(texts)) == 1 else f"{texts[0]} to {texts[-1]}"

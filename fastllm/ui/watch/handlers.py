@@ -458,7 +458,7 @@ def make_follow(targets: Targets, lessons: Sequence[str]) -> Callable[..., tuple
         usual = target.preset.max_new_tokens
         here = {one.key for one in _lessons(target)}
         return (
-            deal(cards_of(menu, recorded(), target.sha256), chosen.key),
+            deal(cards_of(menu, recorded(target.preset.name), target.sha256), chosen.key),
             gr.update(visible=chosen.has_order),
             switch_for(target).of_drafter(chosen.key),
             usual if length == before else gr.skip(),
@@ -471,7 +471,6 @@ def make_follow(targets: Targets, lessons: Sequence[str]) -> Callable[..., tuple
 
 def make_expect(targets: Targets) -> Callable[..., str]:
     """What the recorded benchmark says of the drafter and settings that are chosen."""
-    benchmark = recorded()
 
     def expect(drafter, n, gamma, temperature, way="", rule="token", lengths="constant", name=None) -> str:
         target = targets.of(name)
@@ -482,7 +481,10 @@ def make_expect(targets: Targets) -> Callable[..., str]:
         gamma = int(gamma or 0)
         # Recorded for each drafter alone, judged token by token, with drafts of one length.
         same = as_usual(way=way, rule=rule, lengths=lengths)
-        row = row_for(benchmark, target.sha256, info.spec, gamma, float(temperature or 0)) if same else None
+        row = None
+        if same:
+            benchmark = recorded(target.preset.name)
+            row = row_for(benchmark, target.sha256, info.spec, gamma, float(temperature or 0))
         return expected_html(info, row, gamma, others=not same)
 
     return expect

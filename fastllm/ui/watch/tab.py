@@ -243,7 +243,7 @@ def _controls(target: Target, start: Start) -> Controls:
         with gr.Row(elem_classes="fl-choose"):
             drafter = Cards(
                 start.drafter,
-                markup=cards_html(cards_of(menu, recorded(), target.sha256), start.drafter),
+                markup=cards_html(cards_of(menu, recorded(target.preset.name), target.sha256), start.drafter),
                 label="Drafter",
                 elem_id="drafter",
                 scale=1,
