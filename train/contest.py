@@ -64,6 +64,8 @@ def lines_of(named: Sequence[Named], rows: Mapping[str, Sequence[Mapping[str, An
         for temperature in sorted({r["temperature"] for r in own}):
             some = [r for r in own if r["temperature"] == temperature]
             best, method = fastest(some), method_of(fastest(some))
+            # Papers report greedy figures, but of what is for sampling only.
+            told = temperature == 0 or one.temperatures == "sampled"
             found.append(
                 {
                     "method": one.key,
@@ -73,7 +75,7 @@ def lines_of(named: Sequence[Named], rows: Mapping[str, Sequence[Mapping[str, An
                     **method,
                     **{k: best[k] for k in kept},
                     "lossless": lossless(method["rule"], method["rollback"]),
-                    "published": one.published and asdict(one.published),
+                    "published": asdict(one.published) if one.published and told else None,
                 }
             )
     return found

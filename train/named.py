@@ -112,6 +112,15 @@ NAMED: tuple[Named, ...] = (
         published=Published("Li et al. 2024", "2.34×", "EAGLE-2 in Spec-Bench, Vicuna-7B, summarisation, A100"),
     ),
     Named(
+        "siblings",
+        "Draft tree, drawn",
+        ("lstm", "t5", "ngram:3"),
+        (Method(rule="siblings", nodes=8, width=2),),
+        (4, 8),
+        temperatures="sampled",
+        published=Published("Chen et al. 2024", "up to 4.04×", "Sequoia, Llama-2 7B, A100"),
+    ),
+    Named(
         "bild",
         "Big Little Decoder",
         ("t5", "lstm", "lookup"),

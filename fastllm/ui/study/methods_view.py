@@ -30,6 +30,7 @@ def _setting(line: Mapping[str, Any]) -> str:
     """Drafter, γ, and what differs from Leviathan's algorithm."""
     words = [f"{line['drafter']}, γ {line['gamma']}"]
     words += [line[k] for k, usual in (("rule", "token"), ("lengths", "constant")) if line[k] != usual]
+    words += [f"rollback {line['rollback']:g}"] * (line["rollback"] > 0)
     return ", ".join(words)
 
 
@@ -103,8 +104,8 @@ def table_html(lines: Lines) -> str:
              "published, elsewhere")  # fmt: skip
     head = "".join(f"<th scope='col'>{h}</th>" for h in heads)
     return (
-        '<div class="fl-league fl-methods" tabindex="0" role="region" aria-label="Table of methods"><table class="fl-table">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+        '<div class="fl-league fl-methods" tabindex="0" role="region" aria-label="Table of methods">'
+        f'<table class="fl-table"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )
 
 
