@@ -93,7 +93,8 @@ def test_what_is_pressed_on_a_phone_has_24_pixels(open_page):
     page = open_page(390, 844)
     run(page)
     small = page.evaluate(
-        """() => [...document.querySelectorAll('#fastllm :is(button, summary, select, input, a):not([tabindex="-1"], [data-testid=range-input])')].filter(e => {
+        """() => [...document.querySelectorAll('#fastllm :is(button, summary, select, input, a)')].filter(e => {
+          if (e.matches('[tabindex="-1"], [data-testid=range-input]')) return false;
           const box = e.getBoundingClientRect();
           const wide = e.matches('[type=radio], [type=file]') ? 'label' : e.matches('[role=combobox]') ? '.wrap' : null;
           const own = (wide ? e.closest(wide) : e).getBoundingClientRect();
