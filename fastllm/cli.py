@@ -166,8 +166,9 @@ def _run(args: argparse.Namespace) -> Trace:
     if session.article.cut:
         read, cut = session.article.tokens, session.article.cut
         console.tell([f"the target reads {read} tokens of the article; {cut} were cut."])
-    for _ in zip(range(3), autoregressive(session, settings), strict=False):
-        pass  # warm up, so that neither timing pays for first calls
+    for first in (autoregressive(session, settings), speculative(session, drafter, settings)):
+        for _ in zip(range(3), first, strict=False):
+            pass  # warm up, so that neither timing pays for first calls, of the drafter's neither
     race: Iterator[tuple[bool, Step]] = ((True, step) for step in speculative(session, drafter, settings))
     if args.baseline:
         # One cache cannot follow two texts: plain decoding has a session of its own.

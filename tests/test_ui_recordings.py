@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from fastllm.rules import lossless
 from fastllm.ui.examples import load_examples
 from fastllm.ui.watch import recordings
 
 
 def test_there_are_recordings_and_they_are_small():
-    """At least two, each with its file; together under 300 KB."""
+    """At least two, each with its file of less than 100 KB; together under 450 KB."""
     files = [recordings.FOLDER / f"{r.name}.json" for r in recordings.listed()]
     assert len(files) >= 2
-    assert sum(f.stat().st_size for f in files) < 300_000
+    assert max(f.stat().st_size for f in files) < 100_000
+    assert sum(f.stat().st_size for f in files) < 450_000
 
 
 @pytest.mark.parametrize("recording", recordings.listed(), ids=lambda r: r.name)
@@ -25,10 +27,22 @@ def test_a_recording_is_a_whole_run_of_an_example(recording):
     assert trace.baseline.tokens
     assert trace.made
     assert trace.target_hash
-    assert any(t.status == "rejected" for s in trace.steps for t in s.draft)
+    kept = lossless(trace.rule, trace.rollback)
+    assert any(t.status == "rejected" for s in trace.steps for t in s.draft) or trace.nodes or not kept
     assert all(t.p_top for s in trace.steps for t in s.draft)
     if trace.temperature == 0:
-        assert trace.tokens == trace.baseline.tokens
+        assert (trace.tokens == trace.baseline.tokens) == kept
+
+
+def test_the_methods_are_recorded():
+    """A drafter made of two, block verification, a lossy rule, both kinds of trees with branches that lost and a side
+    branch that won."""
+    traces = [recordings.load(r.name) for r in recordings.listed()]
+    assert {"block", "bild", "follow", "siblings"} <= {t.rule for t in traces}
+    assert any("+" in t.drafter for t in traces)
+    trees = [t for t in traces if t.nodes]
+    assert all(any(s.aside for s in t.steps) for t in trees)
+    assert any(side.chance is not None for t in trees for s in t.steps if s.accepted for side in s.aside)
 
 
 def test_one_recording_was_sampled():

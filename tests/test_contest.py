@@ -1,0 +1,137 @@
+"""The table of methods: measured in one run on a tiny target, each in its fastest setting; drawn as it was recorded."""
+
+from __future__ import annotations
+
+import json
+
+import gradio as gr
+import pytest
+
+from fastllm.config import ASSETS
+from fastllm.lengths import lengths_of
+from fastllm.rules import rule_of
+from fastllm.ui.study import methods_tab, methods_view, records
+from tests.conftest import TEXTS
+from tests.test_readme import README
+from train.__main__ import main
+from train.contest import fastest, lines_of, table
+from train.measure import Job, Plan
+from train.named import NAMED
+
+
+@pytest.fixture(scope="module")
+def arguments(tiny_folder, tmp_path_factory) -> list[str]:
+    """A tiny target that has lookup and itself, two articles."""
+    place = tmp_path_factory.mktemp("contest")
+    data = place / "pairs.jsonl"
+    rows = [{"id": f"p{i}", "article": " ".join(TEXTS[i:]), "highlights": TEXTS[i]} for i in range(3)]
+    data.write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return ["methods", "--target", str(tiny_folder), "--data", str(data), "--articles", "2", "--max-new-tokens", "8"]
+
+
+@pytest.fixture(scope="module")
+def result(arguments, tmp_path_factory) -> dict:
+    """Lookup alone, under block verification, as Big Little Decoder, and methods that the target lacks."""
+    place = tmp_path_factory.mktemp("result")
+    readme = place / "README.md"
+    readme.write_text("a\n<!-- methods-tiny:begin -->\n<!-- methods-tiny:end -->\nz\n")
+    more = ["--methods", "lookup,block,bild,self", "--gamma", "2,3", "--json", str(place / "out.json")]
+    assert main([*arguments, *more, "--readme", str(readme)]) == 0
+    found = json.loads((place / "out.json").read_text())
+    assert table(found) in readme.read_text()
+    return found
+
+
+def test_every_method_has_its_lines_and_each_line_the_fastest_of_its_rows(result):
+    """Block only above 0, bild only at 0; what the target has no drafter for is named with the reason, not shown."""
+    seen = [(line["method"], line["temperature"], line["of"]) for line in result["lines"]]
+    assert seen == [("lookup", 0, 2), ("lookup", 1, 2), ("block", 1, 2), ("bild", 0, 2)]
+    assert "train skip" in result["lacking"]["self"]
+    assert result["greedy_mismatches"] == 0
+    for line in result["lines"]:
+        rows = [r for r in result["rows"][line["method"]] if r["temperature"] == line["temperature"]]
+        best = fastest(rows)
+        assert (line["gamma"], line["tau"]) == (best["gamma"], best["tau"])
+        assert line["lossless"] is (line["method"] != "bild")
+    assert [r["rule"] for r in result["rows"]["block"]] == ["block"] * 2
+    assert [(r["lengths"], r["rollback"], r["gamma"]) for r in result["rows"]["bild"]] == [
+        ("bild:0.6", 2, 8),
+        ("bild:0.3", 3, 8),
+    ]
+
+
+def test_the_table_marks_what_is_quoted_from_memory_and_what_is_lossy(result):
+    """A row a line; the published figure with its paper."""
+    text = table(result)
+    assert text.count("\n| ") == 2 + len(result["lines"])
+    (block,) = (row for row in text.splitlines() if "| Block verification |" in row)
+    assert "rule block" in block
+    assert "from memory" in block
+    greedy, sampled = (row for row in text.splitlines() if "| Lookup alone |" in row)
+    assert "Spec-Bench" in greedy
+    assert "from memory" not in greedy
+    assert sampled.endswith("| – |")
+    assert "| no: " in next(row for row in text.splitlines() if "| Big Little Decoder |" in row)
+
+
+def test_the_fastest_is_by_the_clock_and_else_by_tau():
+    """A row that could not be timed loses to one that could."""
+    rows = [{"measured_speedup": s, "tau": t} for s, t in ((None, 9.0), (1.2, 2.0), (1.1, 3.0))]
+    assert fastest(rows) == rows[1]
+    assert fastest([rows[0], {"measured_speedup": None, "tau": 3.0}]) == rows[0]
+    assert lines_of(NAMED, {}) == []
+
+
+def test_every_named_method_goes_with_its_temperatures(tiny):
+    """Rule, draft lengths and temperature of each are settings that the engine takes; keys are unique."""
+    assert len({one.key for one in NAMED}) == len(NAMED)
+    plan = Plan(tiny, (), None, 1.0, 8, 0, 1)
+    drafter: object = "any"
+    for one in NAMED:
+        assert one.takes(0.0) or one.takes(1.0)
+        for method in one.methods:
+            for temperature in filter(one.takes, (0.0, 1.0)):
+                settings = plan.settings(Job(drafter, 4, temperature, method), 0)  # type: ignore[arg-type]
+                rule_of(settings), lengths_of(settings)
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (("--methods", "magic"), "--methods names 'magic', which is none"),
+    (("--methods", "self"), "no drafter of these methods"),
+    (("--readme", "nowhere.md"), "There is no file nowhere.md"),
+    (("--articles", "9"), "3 usable pairs; --articles asks for 9"),
+])  # fmt: skip
+def test_what_cannot_be_measured_is_told(arguments, tmp_path, capsys, more, words):
+    """One sentence, before any article."""
+    assert main([*arguments, "--json", str(tmp_path / "a.json"), "--methods", "lookup", *more]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_study_draws_what_was_recorded(result, tiny):
+    """A point for each line that was timed, hollow where lossy; every line in the table; the fastest in words."""
+    lines = [{**line, "measured_speedup": 1.5 + i, "speedup_interval": [1.2 + i, 1.9 + i]}
+             for i, line in enumerate(result["lines"])]  # fmt: skip
+    made = methods_view.figure(lines)
+    assert [t.name for t in made.data] == ["T = 0", "T = 1"]
+    assert list(made.data[0].x) == [1.5, 4.5]
+    assert list(made.data[0].marker.symbol) == ["circle", "circle-open"]
+    assert methods_view.words(lines).startswith("Fastest of the exact methods: at T = 0 lookup alone (lookup, γ ")
+    assert methods_view.table_html(lines).count("<tr>") == 1 + len(lines)
+    busy = [{**line, "measured_speedup": None} for line in lines]
+    assert methods_view.words(busy) == methods_view.NOTHING
+    assert methods_view.figure(busy).layout.annotations[0].text == methods_view.NOTHING
+    recorded = {**result, "lines": lines}
+    with gr.Blocks() as page:
+        methods_tab.build(records.of(tiny)[0], recorded)
+        methods_tab.build(records.of(tiny)[0], {})
+    said = [str(c.value) for c in page.blocks.values() if isinstance(c, gr.HTML)]
+    assert sum("Fastest of the exact" in text for text in said) == 1
+    assert not any("other weights" in text for text in said)
+
+
+def test_the_tables_in_readme_are_the_recorded_ones():
+    """Where a target's methods were measured, what stands between its marks in README."""
+    for file in ASSETS.glob("methods-*.json"):
+        mark = file.stem
+        written = README.split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
+        assert written == table(json.loads(file.read_text()))

@@ -1,0 +1,136 @@
+"""The table of methods: every named method of a target in one run, of each its fastest setting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from fastllm.drafters import load_drafter
+from fastllm.drafters.base import Drafter
+from fastllm.drafters.errors import DrafterError
+from fastllm.rules import lossless
+from fastllm.targets.base import Target
+from train.measure import Job
+from train.named import Named
+from train.results import method_of
+
+
+def load(target: Target, named: Sequence[Named]) -> tuple[dict[str, Drafter], dict[str, str]]:
+    """The drafters of all methods that `target` has, by spec, and why each of the others is not there."""
+    found, lacking = {}, {}
+    for spec in dict.fromkeys(spec for one in named for spec in one.drafters):
+        try:
+            found[spec] = load_drafter(target, spec)
+        except DrafterError as error:
+            lacking[spec] = str(error)
+    return found, lacking
+
+
+def jobs_of(
+    named: Sequence[Named], drafters: Mapping[str, Drafter], gammas: Sequence[int], temperatures: Sequence[float]
+) -> dict[str, list[Job]]:
+    """The ways of each method, by its key; none for a method without a drafter."""
+    return {
+        one.key: [
+            Job(drafters[spec], gamma, temperature, method)
+            for spec in one.drafters
+            if spec in drafters
+            for method in one.methods
+            for gamma in one.gammas or gammas
+            for temperature in temperatures
+            if one.takes(temperature)
+        ]
+        for one in named
+    }
+
+
+def fastest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row of the highest measured speedup; where none could be timed, of the most tokens a call."""
+    return max(rows, key=lambda r: (r["measured_speedup"] or 0.0, r["tau"]))
+
+
+def lines_of(named: Sequence[Named], rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The table's lines: each method at each temperature, in its fastest setting.
+
+    Args:
+        rows: of each method's key, as of :func:`train.results.row_of`.
+    """
+    kept = ("drafter", "gamma", "articles", "tau", "accepted_tested", "accepted_drafted", "target_calls", "tokens",
+            "measured_speedup", "speedup_interval", "texts_changed")  # fmt: skip
+    found = []
+    for one in named:
+        own = rows.get(one.key, ())
+        for temperature in sorted({r["temperature"] for r in own}):
+            some = [r for r in own if r["temperature"] == temperature]
+            best, method = fastest(some), method_of(fastest(some))
+            # Papers report greedy figures, but of what is for sampling only.
+            told = temperature == 0 or one.temperatures == "sampled"
+            found.append(
+                {
+                    "method": one.key,
+                    "title": one.title,
+                    "temperature": temperature,
+                    "of": len(some),
+                    **method,
+                    **{k: best[k] for k in kept},
+                    "lossless": lossless(method["rule"], method["rollback"]),
+                    "published": asdict(one.published) if one.published and told else None,
+                }
+            )
+    return found
+
+
+def setting(line: Mapping[str, Any]) -> str:
+    """A line's drafter, gamma, and what is not Algorithm 1's."""
+    words = [f"`{line['drafter']}`, γ {line['gamma']}"]
+    if line["rule"] != "token":
+        words.append(f"rule {line['rule']}")
+    if line["lengths"] != "constant":
+        words.append(f"lengths {line['lengths']}")
+    if line["nodes"]:
+        words.append(f"{line['nodes']} nodes")
+    if line["rollback"]:
+        words.append(f"rollback {line['rollback']:g}")
+    return ", ".join(words)
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """Markdown of the result of ``train methods``."""
+    lines = [
+        f"`{result['command']}` on {result['machine']}, {result['finished'][:10]}, commit `{result['commit'][:10]}`: "
+        f"{result['articles']} articles, every method in turn on each, engine {result['engine']}. Of each method the "
+        "setting that was fastest on these articles; in brackets the 95 % interval of its speedup over plain decoding.",
+        "",
+        "| T | method | fastest setting (of so many) | τ | accepted/tested | calls an article | measured | exact | "
+        "published |",
+        "| --: | --- | --- | --: | --: | --: | --- | --- | --- |",
+    ]
+    for line in sorted(result["lines"], key=lambda one: one["temperature"]):
+        published = line["published"]
+        exact = "yes" if line["lossless"] else f"no: {100 * (line['texts_changed'] or 0):.0f} % of texts changed"
+        cells = (
+            f"{line['temperature']:g}",
+            line["title"],
+            f"{setting(line)} ({line['of']})",
+            f"{line['tau']:.2f}",
+            "–" if line["accepted_tested"] is None else f"{line['accepted_tested']:.3f}",
+            f"{line['target_calls'] / line['articles']:.1f}",
+            _measured(line),
+            exact,
+            "–" if published is None else _published(published),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _measured(line: Mapping[str, Any]) -> str:
+    if line["measured_speedup"] is None:
+        return "too busy to time"
+    low, high = line["speedup_interval"]
+    return f"**{line['measured_speedup']:.2f}×** ({low:.2f}–{high:.2f})"
+
+
+def _published(published: Mapping[str, Any]) -> str:
+    memory = "; from memory" if published["memory"] else ""
+    return f"{published['figure']} ({published['paper']}: {published['setting']}{memory})"

@@ -1,0 +1,103 @@
+"""``python -m train methods``: every method of a target against plain decoding and against each other, in one run.
+
+All of them decode the same articles by turns, at T = 0 and 1; of each method (train/named.py) the fastest setting goes
+into the table, beside the figure that its paper reports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from fastllm import console
+from fastllm.config import ASSETS
+from fastllm.targets.load import load_target
+from train.checks import at_least, no_folder, numbers
+from train.contest import jobs_of, lines_of, load, table
+from train.data import HUB_NAME, sample_pairs
+from train.measure import Job, Plan, measure, mismatches
+from train.named import NAMED
+from train.record import Record
+from train.results import plain_row, row_of
+from train.table import check_marks, write_between
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--target", default="mini")
+    parser.add_argument("--data", default=HUB_NAME, help="articles not trained on: hub name, parquet or jsonl")
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--articles", type=int, default=50)
+    parser.add_argument("--methods", default="all", help="names separated by commas, such as self,staged,bild, or all")
+    parser.add_argument("--gamma", default="1,2,4,8", help="draft lengths of methods that have none of their own")
+    parser.add_argument("--temperature", default="0,1")
+    parser.add_argument("--max-new-tokens", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--engine", default=None, help="auto (ONNX Runtime where it can), onnx or torch; also ENGINE=")
+    parser.add_argument("--state", type=Path, default=None, help="folder to keep each article in, to go on after a cut")
+    parser.add_argument("--json", type=Path, default=None, help="default: assets/methods-TARGET.json; Study draws it")
+    parser.add_argument(
+        "--readme", type=Path, default=None, help="write the table into this file, between its marks methods-TARGET"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Decode every article every way; write JSON and print the table."""
+    at_least(1, args, "articles", "max_new_tokens")
+    at_least(0, args, "seed")
+    no_folder(args, "json")
+    if args.state and args.state.exists() and not args.state.is_dir():
+        raise ValueError(f"--state must be a folder, and {args.state} is a file.")
+    gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")
+    keys = [one.key for one in NAMED] if args.methods == "all" else [k.strip() for k in args.methods.split(",")]
+    if unknown := sorted(set(keys) - {one.key for one in NAMED}):
+        known = ", ".join(one.key for one in NAMED)
+        raise ValueError(f"--methods names {unknown[0]!r}, which is none: give some of {known}, or all.")
+    named = [one for one in NAMED if one.key in keys]
+    record = Record("methods", vars(args), [args.data])
+    target = load_target(args.target, engine=args.engine)
+    console.tell(target.notes)
+    mark = f"methods-{target.preset.name}"
+    if args.readme:
+        check_marks(args.readme, mark)
+    drafters, lacking = load(target, named)
+    ways = jobs_of(named, drafters, gammas, temperatures)
+    if not any(ways.values()):
+        raise ValueError(f"{args.target} has no drafter of these methods: name others, or train some.")
+    pairs = sample_pairs(args.data, args.split, args.articles)
+    if len(pairs) < args.articles:
+        raise ValueError(f"{args.data} has {len(pairs)} usable pairs; --articles asks for {args.articles}.")
+    jobs = [Job(None, 1, t) for t in temperatures]
+    # A way that belongs to two methods is measured once.
+    jobs += dict.fromkeys(job for some in ways.values() for job in some)
+    limit = args.max_new_tokens or target.preset.max_new_tokens
+    plan = Plan(target, tuple(jobs), None, 1.0, limit, 0, args.seed, library=False)
+    found = measure(plan, pairs, args.state)
+    traces = dict(zip(jobs, zip(*(one.traces for one in found), strict=True), strict=True))
+    plain = {job.temperature: traces[job] for job in jobs if not job.drafter}
+    rows = {
+        key: [row_of(job, traces[job], plain[job.temperature], args.seed) for job in some]
+        for key, some in ways.items()
+        if some
+    }
+    wrong = mismatches(plan, found)
+    result = {
+        "target": {"name": args.target, "sha256": target.sha256, "plain": [plain_row(t, p) for t, p in plain.items()]},
+        "engine": target.engine.name,
+        "articles": args.articles,
+        "lines": lines_of(named, rows),
+        "rows": rows,
+        "lacking": lacking,
+        "greedy_mismatches": wrong,
+        **record.as_dict(),
+        "seconds": round(sum(one.seconds for one in found), 1),
+    }
+    file = args.json or ASSETS / f"{mark}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    text = table(result)
+    if args.readme:
+        write_between(args.readme, mark, text)
+    print(text)
+    if wrong:
+        raise ValueError(f"{wrong} greedy texts differ from plain decoding's; in float32 that is a bug.")
