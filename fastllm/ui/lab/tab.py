@@ -135,7 +135,7 @@ def build(stage: Stage) -> list[Any]:
         with gr.Column(scale=7, min_width=320, elem_classes="fl-panel", elem_id="lab-result"):
             stale_note()
             status = parts.html(render.status_html("Ready: press Sample."), "lab-status", elem_classes="fl-owned")
-            plots = "fl-plot fl-owned".split()
+            plots = ["fl-plot", "fl-owned"]
             bars = parts.plot(lab_view.histogram(None, str), "lab-histogram", elem_classes=plots)
             curve = parts.plot(lab_view.path([], 3000), "lab-path", elem_classes=plots)
             # Drawn once there is something in it.
