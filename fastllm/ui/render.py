@@ -209,8 +209,8 @@ draft costs drafting time and a wider pass, so a larger γ can be slower.</p></d
 def header_html() -> str:
     """Name, one sentence."""
     return (
-        '<div class="fl-title"><h1>FastLLM</h1><p>A small drafter guesses ahead; a large target keeps what it would '
-        "have written itself.</p></div>"
+        '<a class="fl-skip" href="#result">Skip to the run</a><div class="fl-title"><h1>FastLLM</h1>'
+        "<p>A small drafter guesses ahead; a large target keeps what it would have written itself.</p></div>"
     )
 
 
@@ -236,7 +236,9 @@ def glossary_html() -> str:
 
 def status_html(text: str, state: str = "ready") -> str:
     """The line above the stream; `state` (ready, running, done, stopped, error) chooses its colour and sign."""
-    return f'<div class="fl-status fl-is-{state}" role="status" aria-live="polite">{escape(text)}</div>'
+    # Told once it is over: the steps of a run are told by the player, each once.
+    told = "" if state in ("ready", "running") else ' role="status"'
+    return f'<div class="fl-status fl-is-{state}"{told}>{escape(text)}</div>'
 
 
 def waiting_html(text: str) -> str:
