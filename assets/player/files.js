@@ -7,7 +7,7 @@ function download(text, name, type) {
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-function makeFiles(box, store) {
+function makeFiles(box, store, openRecording) {
   const note = box.querySelector(".fl-file-note");
   const save = box.querySelector(".fl-save");
   const input = box.querySelector("input[type=file]");
@@ -45,7 +45,7 @@ function makeFiles(box, store) {
 
   recordings.append(...CONFIG.recordings.map((r) => make("option", { value: r.name }, r.title)));
   recordings.addEventListener("change", () => {
-    if (recordings.value) trigger("open_recording", { name: recordings.value });
+    if (recordings.value) openRecording(recordings.value);
     recordings.value = "";
   });
 

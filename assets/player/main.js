@@ -6,7 +6,10 @@ const part = (selector) => root.querySelector(selector);
 const store = makeStore();
 const stream = makeStream(part(".fl-stream-box"), store);
 const predict = makePredict(part(".fl-predict"), part(".fl-predict-on"), () => Boolean(store.head?.nodes));
-const playback = makePlayback(store, predict.on, show);
+const lead = makeLead(part(".fl-lead"), store);
+const speech = makeSpeech(part(".fl-said"), store);
+const playback = makePlayback(store, predict.on, lead.stays, show);
+const still = matchMedia("(prefers-reduced-motion: reduce)");
 const inspector = makeInspector(part(".fl-inspector"), store, {
   close(i, at) {
     stream.mark(null);
@@ -23,7 +26,7 @@ const inspector = makeInspector(part(".fl-inspector"), store, {
   ask: CONFIG.alone ? null : (i, at) => trigger("what_if", { text: JSON.stringify(store.trace()), step: i, offset: at }),
 });
 const table = makeTable(part(".fl-rejections"), store, inspect);
-const files = makeFiles(part(".fl-files"), store);
+const files = makeFiles(part(".fl-files"), store, openRecording);
 const race = makeRace(part(".fl-racing"));
 const places = makePlaces(part(".fl-places"));
 const timeline = makeTimeline(part(".fl-timeline"));
@@ -35,7 +38,15 @@ const figures = CONFIG.figures.map((f) => {
   return { value, below };
 });
 part(".fl-lossy").append(CONFIG.lossy);
+let wanted = stepNamed(inAddress("step")); // the step that a link opens, until it is reached
+let opened = null; // the packaged recording that was asked for
+let explained = false; // whether a run of this visit has begun with its explanation
 let begun = true; // whether the run that was asked for has been heard of
+
+function openRecording(name) {
+  opened = name;
+  trigger("open_recording", { name });
+}
 
 function inspect(i, at) {
   if (playback.state.halves < 2 * (i + 1)) playback.seek(i + 1);
@@ -75,6 +86,8 @@ function show() {
   const whole = Math.floor(halves / 2);
   const count = store.steps.length;
   stream.show(halves);
+  lead.show(halves);
+  speech.at(whole, playing);
   predict.show(halves, store.steps, store.ends);
   for (const draw of [race, places, timeline]) draw(store, whole);
   const now = whole ? store.steps[whole - 1].figures : null;
@@ -94,6 +107,8 @@ function show() {
   part("[data-do=step]").disabled = halves >= playback.limit();
   part("[data-do=back]").disabled = halves === 0;
   root.classList.toggle("fl-has-run", store.run !== null);
+  part(".fl-lead-again").hidden = lead.state.on || !count;
+  noteStep();
   root.classList.toggle("fl-awaits", playing && !store.complete && halves >= playback.limit());
   // What is below the stream would give the answers away.
   document.querySelector("#fastllm")?.classList.toggle("fl-veiled", predict.on() && count > 0 && !(store.complete && halves >= playback.limit()));
@@ -123,18 +138,53 @@ function showRun() {
   files.show();
 }
 
+let noting = null;
+
+/** The address names the step at which a whole run is paused, once the playhead rests. */
+function noteStep() {
+  clearTimeout(noting);
+  if (!store.run || wanted !== null) return;
+  noting = setTimeout(() => {
+    const { halves, playing } = playback.state;
+    const rests = store.complete && !playing && halves > 0 && halves < playback.limit();
+    keepInAddress({ step: rests ? Math.floor(halves / 2) : null });
+  }, 250);
+}
+
+/** How a new run begins: with the explanation if it is the first of the visit, at rest for who wants no motion. */
+function begin(live) {
+  lead.state.on = live && !explained && !still.matches && !predict.on() && wanted === null;
+  if (live) explained = true;
+  playback.restart(!still.matches);
+  keepInAddress({ recorded: store.head?.recorded ? opened : null });
+  opened = null;
+}
+
+/** Where a whole run is opened: at the link's step; at its end, where nothing may move by itself. */
+function settle() {
+  const step = wanted;
+  wanted = null;
+  if (step !== null) playback.seek(Math.min(step, store.steps.length));
+  else if (still.matches && !predict.on() && playback.state.halves === 0) playback.seek(store.steps.length);
+}
+
 function take(message) {
+  const live = !begun;
   begun = true;
   if (message.run !== store.run) {
     store.accept(message);
     inspector.hide();
     stream.clear();
     predict.clear();
-    playback.restart();
+    speech.clear();
+    begin(live);
     files.said("");
     showRun();
   } else store.accept(message);
-  if (store.complete) showRun();
+  if (store.complete) {
+    showRun();
+    settle();
+  }
   show();
   playback.grown();
 }
@@ -244,6 +294,19 @@ function stopped() {
 document.addEventListener("keydown", pressed);
 root.addEventListener("fl-run", () => { begun = false; });
 root.addEventListener("fl-stop", stopped);
+// The page's settings are in place: a link's recording can be opened.
+root.addEventListener("fl-restored", () => {
+  if (CONFIG.recordings.some((r) => r.name === inAddress("recorded"))) openRecording(inAddress("recorded"));
+});
+part(".fl-lead-skip").addEventListener("click", () => {
+  lead.state.on = false;
+  playback.play(true);
+});
+part(".fl-lead-again").addEventListener("click", () => {
+  playback.seek(0);
+  lead.state.on = true;
+  playback.play(true);
+});
 root.store = store; // for whoever studies the page from the console, and for the browser tests
 showSpeed(5);
 show();

@@ -11,7 +11,8 @@ function nextPlace(halves, steps, pause) {
   return halves + (pause && step?.draft.length ? 1 : 2);
 }
 
-function makePlayback(store, predicting, changed) {
+/** `stays` says how long a place is shown where it is not as the speed says: milliseconds, or null. */
+function makePlayback(store, predicting, stays, changed) {
   const state = { halves: 0, playing: false, speed: 5 };
   let timer = null;
   const limit = () => 2 * store.steps.length;
@@ -34,17 +35,18 @@ function makePlayback(store, predicting, changed) {
       return;
     }
     const speed = SPEEDS[state.speed];
-    if (speed === Infinity && !predicting()) {
+    if (speed === Infinity && !predicting() && stays(state.halves) === null) {
       go(limit());
       schedule();
       return;
     }
-    const slow = speed <= SLOW || predicting();
+    const told = predicting() ? null : stays(state.halves);
+    const slow = speed <= SLOW || predicting() || told !== null;
     timer = setTimeout(() => {
       timer = null;
       go(nextPlace(state.halves, store.steps, slow));
       schedule();
-    }, Math.max(1000 / speed, predicting() ? 500 : 0) / (slow && !predicting() ? 2 : 1));
+    }, told ?? Math.max(1000 / speed, predicting() ? 500 : 0) / (slow && !predicting() ? 2 : 1));
   }
 
   function play(on) {
@@ -81,9 +83,9 @@ function makePlayback(store, predicting, changed) {
       state.speed = value;
       schedule();
     },
-    restart() {
+    restart(playing = true) {
       state.halves = 0;
-      state.playing = true;
+      state.playing = playing;
       clearTimeout(timer);
       timer = null;
     },

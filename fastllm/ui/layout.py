@@ -30,7 +30,28 @@ TABS: tuple[tuple[str, Callable[[stage.Stage], Any]], ...] = (
     ("Study", study_tab.build),
 )
 
-_TOGGLE_DARK = "() => { document.body.classList.toggle('dark'); }"
+# Both are in the address, so that a link and a reload bring them back; Gradio itself reads __theme.
+_TOGGLE_DARK = """() => {
+  const query = new URLSearchParams(location.search);
+  query.set('__theme', document.body.classList.toggle('dark') ? 'dark' : 'light');
+  history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
+}"""
+_TABS = """() => {
+  const box = document.querySelector('.fl-tabs');
+  const slug = (tab) => tab.textContent.trim().toLowerCase().replace(/ /g, '-');
+  const all = () => [...box.querySelectorAll('button[role=tab]')];
+  const asked = new URLSearchParams(location.search).get('tab');
+  if (asked) all().find((tab) => slug(tab) === asked.toLowerCase())?.click();
+  new MutationObserver(() => {
+    const chosen = all().find((tab) => tab.getAttribute('aria-selected') === 'true');
+    const query = new URLSearchParams(location.search);
+    const name = chosen && chosen !== all()[0] ? slug(chosen) : null;
+    if (name === query.get('tab')) return;
+    if (name) query.set('tab', name);
+    else query.delete('tab');
+    history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
+  }).observe(box, {subtree: true, attributes: true, attributeFilter: ['aria-selected']});
+}"""
 _TOGGLE_TEACHER = """() => {
   const query = new URLSearchParams(location.search);
   if (document.querySelector('#fastllm').classList.toggle('fl-teacher')) query.set('view', 'teacher');
@@ -64,10 +85,12 @@ def build(target: Target) -> gr.Blocks:
             with gr.Tabs(elem_classes="fl-tabs") as tabs:
                 for name, build_tab in TABS:
                     with gr.Tab(name, id=name):
+                        parts.html(f'<h2 class="fl-unseen">{name}</h2>', elem_classes="fl-heading")
                         built[name] = build_tab(on)
             whatif_tab.follow(built["Watch"], built["What if"], tabs, "What if")
             lab_tab.follow(built["Watch"], built["Lab"], on, tabs, "Lab")
         dark.click(None, js=_TOGGLE_DARK, **parts.HIDDEN)
         teacher.click(None, js=_TOGGLE_TEACHER, **parts.HIDDEN)
         page.load(None, js=_OPEN_TEACHER, **parts.HIDDEN)
+        page.load(None, js=_TABS, **parts.HIDDEN)
     return page.queue(max_size=QUEUE_SIZE)

@@ -11,7 +11,7 @@ import torch
 
 from fastllm.analysis.metrics import wilson
 from fastllm.rules import RULES
-from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, from_json
+from fastllm.trace import Article, Candidate, DraftToken, Emitted, SideToken, Step, from_json
 from fastllm.ui.watch import messages
 from fastllm.ui.watch.player import FOLDER
 from tests.browser import stage
@@ -534,6 +534,36 @@ def test_what_if_gets_the_run_and_the_token_that_the_inspector_shows(page):
     assert page.locator(".fl-ask-what").count() == 0
 
 
+def test_a_tree_shows_the_path_and_folds_what_lost(page):
+    """Losers lie behind a mark at the end of their call, deeper ones below their parents; opened by keyboard, closed
+    again; a chain has no mark; there is nothing to predict where the path is what the target took."""
+    sides = (
+        SideToken(60, " ship", 1, 0.1, 0.2, 0.7, 0.4, by="lstm"),
+        SideToken(61, " boat", 4, 0.1, 0.2),
+        SideToken(62, "<b>", -1, 0.1, 0.2),
+    )
+    run = stage.trace(3, rule="siblings", nodes=8, width=2)
+    steps = (run.steps[0], dataclasses.replace(run.steps[1], aside=sides), run.steps[2])
+    replay(page, dataclasses.replace(run, steps=steps))
+    page.keyboard.press("End")
+    assert page.locator(".fl-branches").count() == 1
+    mark = page.locator(".fl-branches > summary")
+    assert mark.inner_text() == "3 others"
+    assert not page.locator(".fl-branches ul").first.is_visible()
+    mark.focus()
+    page.keyboard.press("Enter")
+    said = page.locator(".fl-branches").inner_text()
+    assert "' ship'" not in said
+    assert "'ship' by lstm: tested and refused (p 0.1, q 0.2)" in said
+    assert "Beside 'ship1', place 3 of the draft" in said
+    assert page.locator(".fl-branches ul ul ul li").inner_text() == "'boat': not tested (p 0.1, q 0.2)"
+    assert "'<b>'" in said
+    page.keyboard.press("Enter")
+    assert not page.locator(".fl-branches ul").first.is_visible()
+    page.check(".fl-predict-on")
+    assert "nothing is left to guess" in page.inner_text(".fl-question")
+
+
 def test_a_lossy_run_bears_its_badge_and_any_other_none(page):
     """Recorded, imported or live: what Big Little Decoder keeps may differ from the target's text."""
     words = "Lossy: the text may differ"
@@ -691,3 +721,102 @@ def test_a_file_over_the_limit_is_not_even_sent(page, tmp_path):
     page.set_input_files(".fl-open-file input", small)
     page.wait_for_function("sent.length === 1")
     assert page.evaluate("sent") == [["open_trace", {"text": "{}"}]]
+
+
+def judged(*statuses: str, emitted: str | None = " on") -> dict:
+    """A step whose draft is " a", " b", ... of these statuses."""
+    draft = [{"id": i, "text": f" {'abcdefgh'[i]}", "status": s} for i, s in enumerate(statuses)]
+    return {"draft": draft, "emitted": emitted and {"id": 50, "text": emitted}}
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "led"),
+    [
+        (
+            judged("accepted", "rejected", "ignored"),
+            "Step 4: one kept, 'b' refused, 'on' instead.",
+            ["The drafter guesses three: “a b c”.", "The target keeps one, refuses “b” and writes “on” itself."],
+        ),
+        (
+            judged("accepted", "accepted"),
+            "Step 4: both kept, 'on' added.",
+            ["The drafter guesses two: “a b”.", "The target keeps both and adds “on”, all in one call."],
+        ),
+        (
+            judged("accepted", emitted=None),
+            "Step 4: the one kept.",
+            ["The drafter guesses one: “a”.", "The target keeps the one."],
+        ),
+        (
+            judged(),
+            "Step 4: 'on' by the target.",
+            ["Nothing is guessed here: the target writes on its own.", "It writes “on”."],
+        ),
+    ],
+)
+def test_a_step_is_told_in_one_sentence(page, step, said, led):
+    """Kept, refused, and what the target wrote; as a screen reader says it, and over the first steps."""
+    data = json.dumps(step)
+    assert stage.call(page, f"stepSentence({data}, 3, () => false)") == said
+    told = f"[draftSentence({data}, () => false), verdictSentence({data}, () => false)]"
+    assert stage.call(page, told) == led
+
+
+def test_a_screen_reader_hears_each_step_once(page):
+    """One polite region: a sentence a step while one steps, several steps in one where they come at once, the way back
+    said as such; half steps say nothing."""
+    page.evaluate(
+        "window.heard = []; new MutationObserver(() => heard.push(document.querySelector('.fl-said').textContent))"
+        ".observe(document.querySelector('.fl-said'), {childList: true})"
+    )
+    replay(page, stage.trace(6))
+    page.evaluate("heard.length = 0")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
+    one = "Step {}: two kept, 'ship{}' refused, 'ferry' instead."
+    assert page.evaluate("heard") == [
+        one.format(1, 0), one.format(2, 1), "Steps 3 to 6: eight kept, four refused.", "Back at step 5.",
+        one.format(6, 5),
+    ]  # fmt: skip
+    regions = page.evaluate("[...document.querySelectorAll('.fl-stage [aria-live], .fl-said')].length")
+    assert regions == 1
+
+
+def test_the_first_run_of_a_visit_is_explained_and_the_explanation_comes_back(page):
+    """Pressing Run: the draft with its sentence, then the verdict with its own; skipped, it does not come again by
+    itself; asked for, it does."""
+    page.evaluate("document.querySelector('.fl-player').dispatchEvent(new Event('fl-run'))")
+    stage.send(page, *stage.live(stage.trace(6)))
+    page.wait_for_function("document.querySelector('.fl-lead p').textContent.startsWith('The drafter guesses four')")
+    assert page.locator(f"{TOKENS}.fl-draft").count() == 4
+    page.wait_for_function("document.querySelector('.fl-lead p').textContent.startsWith('The target keeps two')")
+    assert shown(page) == 1
+    page.click(".fl-lead-skip")
+    assert page.locator(".fl-lead").is_hidden()
+    page.wait_for_function("document.querySelector('.fl-place').innerText.startsWith('Step 6')")
+    page.evaluate("document.querySelector('.fl-player').dispatchEvent(new Event('fl-run'))")
+    stage.send(page, *stage.live(stage.trace(3)))
+    page.wait_for_function("document.querySelector('.fl-place').innerText.startsWith('Step 3')")
+    page.click(".fl-lead-again")
+    page.wait_for_selector(".fl-lead:visible")
+    page.keyboard.press("End")
+    assert page.locator(".fl-lead").is_hidden()
+
+
+def test_nothing_moves_by_itself_for_who_wants_no_motion(browser):
+    """prefers-reduced-motion: a run is shown whole when it is there, and plays only when asked to."""
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    stage.mount(page)
+    page.evaluate("document.querySelector('.fl-player').dispatchEvent(new Event('fl-run'))")
+    told = stage.live(stage.trace(6))
+    stage.send(page, *told[:-1])
+    assert shown(page) == 0
+    stage.send(page, told[-1])
+    assert shown(page) == 6
+    assert page.locator(".fl-lead").is_hidden()
+    assert page.get_attribute("[data-do=play]", "aria-label") == "Play"
+    context.close()

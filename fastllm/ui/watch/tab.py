@@ -55,9 +55,18 @@ _COUNT = """(target, ...values) => {
   else delete button.dataset.changed;
   button.title = changed ? `${changed} of them ${changed === 1 ? 'is' : 'are'} not as usual` : '';
 }"""
-# Once the settings of the address are in place the run is begun, if the address asks for one.
+# Once the settings of the address are in place the run is begun, or the recorded one opened, that the address asks for.
 _RESTORED = """() => {
-  if (new URLSearchParams(location.search).has('autorun')) setTimeout(() => document.querySelector('#run').click());
+  const query = new URLSearchParams(location.search);
+  if (query.has('recorded')) TO_PLAYER
+  else if (query.has('autorun')) setTimeout(() => document.querySelector('#run').click());
+}""".replace("TO_PLAYER", _TO_PLAYER.format("fl-restored"))
+# A text field that nobody can type into is disabled, so that no key reaches it: read-only, it can be read by key, too.
+_READABLE = """() => {
+  const text = document.querySelector('#summary textarea');
+  text.readOnly = true;
+  text.setAttribute('aria-label', 'Summary, whole run');
+  text.disabled = false;
 }"""
 # The page's address says what was chosen; the article is named only where it is an example of ours.
 # What stands in DEFAULTS is left out of the address where nobody changed it.
@@ -171,6 +180,7 @@ def build(stage: Stage) -> Player:
     restored.then(None, [target, *folded], js=differ, **parts.HIDDEN)
     restored.then(None, None, js=_RESTORED, **parts.HIDDEN)
     load(None, None, js=_MORE, **parts.HIDDEN)
+    load(None, None, js=_READABLE, **parts.HIDDEN)
     latest: dict[str, Any] = {"trigger_mode": "always_last", **parts.HIDDEN}
     count_events = [c.article.change, stage.loaded.change, load]
     gr.on(count_events, handlers.make_count(targets), [c.article, stage.loaded], c.count, **latest)
