@@ -105,6 +105,30 @@ def test_what_if_turns_a_verdict(open_tab, tmp_path):
     readable(page, least=15)
 
 
+def test_a_result_of_the_lab_belongs_to_its_settings_and_is_made_again_with_twenty_seeds(open_tab):
+    """A caption; dimmed while a setting of its own differs; twenty paths, and their p-values as bars."""
+    page = open_tab("Lab")
+    assert page.locator("#lab-p-values").count() == 0
+    sample(page)
+    assert "The rule as it is · γ 2 · 1 token · 3,000 samples by each · seed 0" in page.inner_text(".fl-caption")
+    stale = page.locator("#lab-result.fl-stale")
+    for weight in ("11", "10"):
+        page.fill("#lab-q input, #lab-q textarea", f"20, 35, 10, 5, 20, {weight}")
+        page.keyboard.press("Tab")
+        stale.wait_for(state="attached" if weight == "11" else "detached")
+    page.fill("#lab-gamma input[type=number]", "3")
+    page.keyboard.press("Tab")
+    stale.wait_for()
+    assert "Settings changed: run again." in page.inner_text("#lab-result")
+    page.get_by_label("Samples by each").fill("200")
+    page.click("#lab-again")
+    page.wait_for_function("document.querySelector('#lab-status').innerText.includes('of 20 experiments differ')")
+    assert stale.count() == 0
+    assert "seeds 1 to 20" in page.inner_text(".fl-caption")
+    page.wait_for_function("document.querySelectorAll('#lab-p-values .bars path').length > 0")
+    page.wait_for_function("document.querySelectorAll('#lab-path .scatterlayer .trace').length >= 20")
+
+
 def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab):
     """The words, three charts, and other figures at another temperature."""
     page = open_tab("Study")
