@@ -67,6 +67,8 @@ def arguments(article: str, **changes) -> dict:
         "lengths": "constant",
         "threshold": 0.6,
         "rollback": 2,
+        "nodes": 8,
+        "width": 2,
     }
     return values | changes | {"api_name": "/run"}
 
