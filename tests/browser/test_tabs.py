@@ -10,6 +10,7 @@ from fastllm.export import to_html
 from fastllm.trace import Article, to_json
 from fastllm.ui.watch import recordings
 from fastllm.ui.watch.player import to_page
+from fastllm.ui.whatif import tab as whatif_tab
 from tests.browser import stage
 from tests.browser.contrast import CONTRAST, SETTLED
 from tests.test_export import hostile
@@ -91,7 +92,8 @@ def test_what_if_turns_a_verdict(open_tab, tmp_path):
     """A packaged run, then a trace of one's own: lenience turns the rejection; a forged file is told; all readable."""
     page = open_tab("What if")
     page.click("#whatif-run input")
-    page.click(f"#whatif-run [role=option]:has-text('{recordings.listed()[-1].title}')")
+    sampled = next(r for r in whatif_tab.offered() if recordings.load(r.name).temperature)
+    page.click(f"#whatif-run [role=option]:has-text('{sampled.title}')")
     page.wait_for_selector(".fl-whatif")
     file = tmp_path / "mine.json"
     file.write_text(to_json(trace_of(([" a", "~ <b>b</b>"], " c"), ([], "</s>"))))
