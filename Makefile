@@ -162,6 +162,8 @@ traces: $(VENV)/.installed ## record the packaged example runs anew (after the t
 	$(call RECORD,business-block,business,--drafter lstm --rule block --gamma 5 --temperature 1 --top-p 0.9 --seed 0 --max-new-tokens 24)
 	$(call RECORD,weather-bild,weather,--drafter lstm --rule bild --lengths bild:0.3 --rollback 3 --gamma 8 --temperature 0 --max-new-tokens 44)
 	$(call RECORD,science-tree,science,--drafter lookup-and-lstm --rule follow --nodes 8 --gamma 4 --temperature 0 --max-new-tokens 28)
+	$(call RECORD,culture-self,culture,--drafter self --lengths exit --gamma 6 --temperature 0 --max-new-tokens 28)
+	$(call RECORD,politics-relay,politics,--drafter lookup-then-lstm --gamma 4 --temperature 1 --seed 1 --max-new-tokens 24)
 	$(call RECORD,health-siblings,health,--drafter cnn --rule siblings --nodes 8 --gamma 4 --temperature 1 --seed 5 --max-new-tokens 24)
 
 .PHONY: screenshots

@@ -69,6 +69,8 @@ def arguments(article: str, **changes) -> dict:
         "lengths": "constant",
         "threshold": 0.6,
         "rollback": 2,
+        "nodes": 8,
+        "width": 2,
     }
     return values | changes | {"api_name": "/run"}
 
@@ -394,6 +396,16 @@ def test_a_burst_holds_what_fits_in_its_time_and_at_least_one_step():
     assert models.burst(run, 0.0) == [0]
     assert models.burst(run, 60.0) == [1, 2, 3, 4]
     assert models.burst(run, 60.0) == []
+
+
+def test_the_next_run_begins_with_the_threshold_that_the_last_one_left(client, article):
+    """The status says both; a threshold of one's own is neither shown nor kept."""
+    found = []
+    for _ in range(2):
+        last = client.predict(**arguments(article, drafter="lookup", lengths="exit"))
+        found.append(re.search(r"threshold (\d\.\d\d) at first, now (\d\.\d\d)", last[STATUS]).groups())
+    assert found[1][0] == found[0][1]
+    assert "threshold" not in client.predict(**arguments(article, lengths="confidence", threshold=0.5))[STATUS]
 
 
 def test_only_the_run_is_offered_as_an_api(client):

@@ -35,6 +35,27 @@ def results(target: Path, data: Path, out: Path, *more: str) -> dict:
     return json.loads(out.read_text())
 
 
+def test_rows_of_trees_say_their_size(data, tiny_folder, tmp_path):
+    """Nodes and width stand in method, rows and table; a chain's are 0; greedy texts are the target's."""
+    more = (
+        "--drafters",
+        f"t5:{tiny_folder}",
+        "--gamma",
+        "2",
+        "--temperature",
+        "0",
+        "--rule",
+        "siblings",
+        "--nodes",
+        "4",
+    )
+    found = results(tiny_folder, data, tmp_path / "a.json", *more)
+    assert (found["method"]["nodes"], found["method"]["width"]) == (4, 2)
+    assert method_of(found["rows"][0]) == found["method"]
+    assert found["greedy_mismatches"] == 0
+    assert ", rule siblings, 4 nodes, 2 wide |" in benchmark_table(found)
+
+
 @pytest.fixture(scope="module")
 def lossy(data, tiny_folder, tmp_path_factory) -> dict:
     """bild that forgives everything: the drafter writes the text."""

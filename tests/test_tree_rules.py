@@ -306,11 +306,12 @@ def test_every_surface_tells_the_branches(tiny):
     assert all(0 <= place < 4 for s in trace.steps for place in s.side_places)
 
 
-def test_the_command_line_grows_trees(tmp_path, capsys):
+def test_the_command_line_grows_trees(tmp_path, capsys, tiny_folder):
     """--rule follow --nodes --width reach the trace; a size out of range is told with exit status 2."""
     article = tmp_path / "a.txt"
     article.write_text(ARTICLE)
-    made = [str(article), "--drafter", "lstm", "--rule", "follow", "--nodes", "5", "--width", "3"]
+    made = [str(article), "--target", str(tiny_folder), "--drafter", "lookup-and-lookup", "--rule", "follow"]
+    made += ["--nodes", "5", "--width", "3"]
     assert main([*made, "--max-new-tokens", "12", "--json", str(tmp_path / "t.json")]) == 0
     trace = from_json((tmp_path / "t.json").read_text())
     assert (trace.rule, trace.nodes, trace.width) == ("follow", 5, 3)

@@ -11,7 +11,7 @@ from gradio_client import Client
 
 from fastllm.analysis import lab
 from fastllm.analysis.faults import FAULTS
-from fastllm.ui import limits, stage
+from fastllm.ui import limits, models, stage
 from fastllm.ui.lab import tab as lab_tab
 from fastllm.ui.lab import view as lab_view
 from fastllm.ui.targets import Targets
@@ -101,6 +101,80 @@ def test_bad_input_gets_one_sentence(changes, sentence):
     assert 'role="alert"' in html
     assert "<b>" not in html
     assert bars == curve == gr.skip()
+
+
+def test_the_path_has_a_point_for_each_hundredth_of_the_samples():
+    """However few frames a fast machine shows: the path grows by every batch."""
+    *_, (_, _, curve) = frames(samples=1000)
+    assert list(curve.data[0].x) == list(range(10, 1001, 10))
+
+
+def again(fault="none", samples=300, seed=0, live=None) -> list[tuple]:
+    async def drive():
+        values = (fault, 2, 1, samples, seed, "a, b, c, d, e, f", P, Q, live or handlers.Live())
+        return [f async for f in lab_tab.again_tiny_lab(*values)]
+
+    return asyncio.run(drive())
+
+
+@pytest.mark.parametrize("fault", ["none", "no-residual"])
+def test_twenty_new_seeds_spread_for_the_right_rule_and_heap_up_for_a_broken_one(fault):
+    """Twenty paths, twenty p-values in ten bins, and the sentence that counts them; a caption says which seeds."""
+    *_, (html, paths, spread) = again(fault, samples=500 if fault == "none" else 1200)
+    assert len(paths.data) == 21  # an empty first line for the experiment that is not there
+    assert sum(spread.data[0].y) == 20
+    assert spread.layout.shapes[0].y0 == 2
+    assert "seeds 1 to 20" in html
+    assert f"{FAULTS[fault].title}" in html
+    values = [p.y[-1] for p in paths.data if len(p.x)]
+    differ = sum(v < lab.LEVEL for v in values)
+    assert f"{differ} of 20 experiments differ" in html
+    assert (spread.data[0].y[0] >= 15) == (fault != "none")
+    assert ("fl-different" in html) == (fault != "none")
+
+
+def test_the_seeds_are_new_and_their_results_the_same_each_time():
+    """Experiment i of seed s is that of seed s + 1 + i alone; the last seeds wrap around."""
+    *_, (_, first, _) = again()
+    *_, alone = frames(samples=300, seed=3)
+    assert [p for p in first.data if len(p.x)][2].y[-1] == pytest.approx(alone[2].data[0].y[-1])
+    assert "seeds 0 to 19" in again(samples=100, seed=2**31 - 1)[-1][0]
+
+
+def test_a_stop_keeps_the_experiments_that_are_done(monkeypatch):
+    """Pressed before the first is over: none, in a sentence, and the next run is not stopped."""
+    live = handlers.Live()
+    whole = lab.repeated
+
+    def pressed(*arguments):
+        for i, tally in whole(*arguments):
+            live.stop = i >= 3
+            yield i, tally
+
+    monkeypatch.setattr(lab, "repeated", pressed)
+    monkeypatch.setattr(lab_tab.again, "BURST", 0.0)
+    html, _, spread = again(live=live)[-1]
+    assert "Stopped after 3 of 20 experiments" in html
+    assert sum(spread.data[0].y) == 3
+    assert live.stop is False
+
+
+def test_a_run_of_watch_becomes_the_labs():
+    """Article, drafter with its order, gamma, temperature, top-p; what has no place here is told, a forgery too."""
+    menu = [models.Choice("ngram@distilled", "N-gram", True), models.Choice("lstm@distilled", "LSTM", False)]
+    run = {"article": "So it was.", "drafter": "ngram:3@distilled", "gamma": 9, "temperature": 0.7, "top_p": 0.9}
+    *values, _, html = lab_tab.of_run(run, menu)
+    assert values == ["So it was.", "ngram@distilled", 3, 5, 0.7, 0.9]
+    assert "The article and the settings of your run" in html
+    assert lab_tab.of_run(run | {"drafter": "ngram:2"}, menu)[1:3] == ("ngram@distilled", 2)
+    greedy = lab_tab.of_run(run | {"temperature": 0, "drafter": "<b>+lookup"}, menu)
+    assert greedy[4] == 1
+    assert "temperature is 1" in greedy[-1]
+    assert "no drafter &lt;b&gt;+lookup" in greedy[-1]
+    assert greedy[1] == gr.skip()
+    for forged in (None, [], {"article": 3}, {"article": " "}):
+        assert 'role="alert"' in lab_tab.of_run(forged, menu)[-1]
+    assert lab_tab.of_run(run | {"gamma": "<b>", "top_p": True}, menu)[3:6] == (gr.skip(), 0.7, gr.skip())
 
 
 def test_words_stay_text():

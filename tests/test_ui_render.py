@@ -241,6 +241,16 @@ def test_texts_that_differ_are_never_called_identical():
     assert "Identical" not in render.agreement_html(other, shorter)
 
 
+def test_identical_texts_keep_the_mistakes_and_say_how_soon_they_began():
+    """A plain statement of what lossless means, who computed it, and the seconds to the first token."""
+    trace = dataclasses.replace(make_trace(rejected_step()), seconds_encode=0.25, engine="onnx")
+    html = render.agreement_html(trace, plain_of(trace, 0.01))
+    assert "mistakes of fact" in html
+    assert "ONNX Runtime" in html
+    first = 0.25 + trace.steps[0].seconds
+    assert f"the first token came after {first:.2f} s, 0.25 of them reading the article" in html
+
+
 def test_sampled_texts_are_not_compared_token_for_token():
     """Above temperature 0 equal distributions are claimed, not equal texts, even where the texts are equal."""
     trace = make_trace(rejected_step(), temperature=1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import unescape
 
@@ -72,6 +73,15 @@ def test_a_chosen_target_is_loaded_once_and_shown(bare, tiny):
     assert [f[1] for f in stage.chosen(page, "smollm2", page.name)] == ["smollm2"]
     assert page.of("smollm2") is page.of("smollm2")
     assert page.of(None) is tiny
+
+
+def test_what_a_target_leaves_out_is_told_on_the_page(bare, tiny):
+    """Its notes stand under the menu once it is loaded."""
+    folder = make_causal(bare / "models" / "smollm2")
+    (folder / "generation_config.json").write_text(json.dumps({"repetition_penalty": 1.8}))
+    said = list(stage.chosen(targets.Targets(tiny), "smollm2", "x"))[-1][2]
+    assert "repetition_penalty" in said
+    assert 'role="note"' in said
 
 
 def test_the_page_follows_the_target(bare, tiny):

@@ -133,6 +133,7 @@ function showRun() {
   banner.textContent = store.head ? ownerOf(store.head) : "";
   banner.title = banner.textContent;
   banner.classList.toggle("fl-recorded-run", Boolean(store.head?.recorded));
+  part(".fl-to-lab").disabled = !store.head?.article.text;
   part(".fl-lossy-note").hidden = store.head?.lossless !== false;
   table.show();
   files.show();
@@ -209,6 +210,11 @@ function receive() {
     take(message);
   }).catch((error) => console.error(error));
 }
+
+part(".fl-to-lab").addEventListener("click", () => {
+  const { article, drafter, gamma, temperature, top_p } = store.head;
+  trigger("to_lab", { article: article.text, drafter, gamma, temperature, top_p });
+});
 
 const act = {
   back: playback.back,

@@ -325,6 +325,15 @@ def tallies(
         yield Tally(done, dict(speculative), dict(plain))
 
 
+def repeated(
+    chain: Chain, gamma: int, length: int, samples: int, seeds: Sequence[int], fault: str = "none", batch: int = 100
+) -> Iterator[tuple[int, Tally]]:
+    """:func:`tallies` for each of `seeds`, one after the other: which of them, from 0, and its counts so far."""
+    for i, seed in enumerate(seeds):
+        for tally in tallies(chain, gamma, length, samples, seed, fault, batch):
+            yield i, tally
+
+
 @dataclass(frozen=True)
 class GTest:
     """A G-test. `cells` counts those compared, the pooled one included; with one cell nothing can differ: p_value 1."""

@@ -163,9 +163,10 @@ class TrieSession(DrafterSession):
         """Both chains, their common beginning once, place by place until there are `nodes`.
 
         However a token was found, it is tested as one that was chosen with certainty: the target's own draw is
-        followed where it stands in the tree, which is exact for any tree.
+        followed where it stands in the tree, which is exact for any tree. So a drafter with a distribution gives its
+        likeliest chain, of which more is kept then than of one that it drew.
         """
-        chains = [s.propose(prefix, depth) for s in self._sessions]
+        chains = [grow(s, self._sampler, prefix, depth, depth, 1, False) for s in self._sessions]
         found: dict[tuple[int, ...], tuple[int, int]] = {}  # path -> whose chain, place in it
         for place in range(depth):
             for who, chain in enumerate(chains):

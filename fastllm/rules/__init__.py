@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
             "Tree of likely branches",
             "The drafter guesses several ways on at once, its likeliest ones, and the target scores the whole tree in "
             "one call and follows its own choice among them (Miao et al. 2023; Li et al. 2024). The text is exactly "
-            "the target's.",
+            "the target's; above temperature 0 drawn branches keep more.",
             True,
             follow,
             tree=True,

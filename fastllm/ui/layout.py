@@ -88,6 +88,7 @@ def build(target: Target) -> gr.Blocks:
                         parts.html(f'<h2 class="fl-unseen">{name}</h2>', elem_classes="fl-heading")
                         built[name] = build_tab(on)
             whatif_tab.follow(built["Watch"], built["What if"], tabs, "What if")
+            lab_tab.follow(built["Watch"], built["Lab"], on, tabs, "Lab")
         dark.click(None, js=_TOGGLE_DARK, **parts.HIDDEN)
         teacher.click(None, js=_TOGGLE_TEACHER, **parts.HIDDEN)
         page.load(None, js=_OPEN_TEACHER, **parts.HIDDEN)

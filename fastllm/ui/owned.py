@@ -18,11 +18,12 @@ from fastllm.ui import parts
 _TAKE = """(...settings) => {
   const box = document.querySelector(SELECTOR);
   box.dataset.madeWith = JSON.stringify(settings);
+  box.dataset.madeBy = MAKER;
   box.classList.remove('fl-stale');
 }"""
 _COMPARE = """(...settings) => {
   const box = document.querySelector(SELECTOR);
-  if (!box?.dataset.madeWith) return;
+  if (!box?.dataset.madeWith || box.dataset.madeBy !== MAKER) return;
   box.classList.toggle('fl-stale', box.dataset.madeWith !== JSON.stringify(settings));
 }"""
 # A run that was refused left the result of an earlier one, which had other settings.
@@ -34,8 +35,9 @@ _CHECK = """() => {
 }"""
 
 
-def _for(js: str, elem_id: str, refused: str = "") -> str:
-    return js.replace("SELECTOR", json.dumps(f"#{elem_id}")).replace("REFUSED", json.dumps(refused))
+def _for(js: str, elem_id: str, maker: str, refused: str = "") -> str:
+    js = js.replace("SELECTOR", json.dumps(f"#{elem_id}")).replace("MAKER", json.dumps(maker))
+    return js.replace("REFUSED", json.dumps(refused))
 
 
 def stale_note() -> gr.HTML:
@@ -49,12 +51,15 @@ def owned(
     runs: Sequence[gr.Button],
     ends: Sequence[gr.events.Dependency],
     refused: str,
+    maker: str = "",
 ) -> None:
     """Tie the result `elem_id` to the components `settings`: `runs` are the buttons that make it anew, `ends` the
-    events after which it is there; `refused` selects what is on the page only where a run was refused."""
+    events after which it is there; `refused` selects what is on the page only where a run was refused. Where a result
+    can be made in several ways, each has its own settings, call and name, `maker`: only the settings that it was made
+    with count."""
     inputs = list(settings)
     for button in runs:
-        button.click(None, inputs, js=_for(_TAKE, elem_id), **parts.HIDDEN)
+        button.click(None, inputs, js=_for(_TAKE, elem_id, maker), **parts.HIDDEN)
     for end in ends:
-        end.then(None, None, js=_for(_CHECK, elem_id, refused), **parts.HIDDEN)
-    gr.on([c.change for c in inputs], None, inputs, js=_for(_COMPARE, elem_id), **parts.HIDDEN)
+        end.then(None, None, js=_for(_CHECK, elem_id, maker, refused), **parts.HIDDEN)
+    gr.on([c.change for c in inputs], None, inputs, js=_for(_COMPARE, elem_id, maker), **parts.HIDDEN)

@@ -62,7 +62,7 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "self": (
         "Itself",
-        "The target as its own drafter, with some of its parts left out: cheaper and less sure of itself. It needs no "
+        "The target as its own drafter, with some of its parts left out: cheaper and less sure of itself; it needs no "
         "further model, and both share what was made of the article.",
     ),
     "gamma": ("γ, the draft length", "How many tokens the drafter proposes before each call of the target."),
@@ -360,13 +360,20 @@ def agreement_html(speculative: Trace, plain: Trace) -> str:
         return _verdict("sampled", "≈", text + "The speedup is per token, as their lengths differ.") + other
     ours, theirs = speculative.tokens, plain.tokens
     if ours == theirs:
-        small = f" Computed by {speculative.arithmetic}."
-        return _verdict(
-            "identical", "✓", f"Identical: all {plural(len(ours), 'token')} are the same in both texts.{small}"
-        )
+        same = f"Identical: all {plural(len(ours), 'token')} are the same in both texts"
+        return _verdict("identical", "✓", f"{same}, the target's mistakes of fact among them. {_made(speculative)}")
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     text = f"The texts differ from token {at + 1} on. In float32 this would be a fault; in bfloat16 two tokens can tie."
     return _verdict("different", "✗", text) + other
+
+
+def _made(trace: Trace) -> str:
+    """By whom a run was computed, and how long it took to the first token."""
+    words = f"Computed by {trace.arithmetic}"
+    if not trace.steps:
+        return f"{words}."
+    first = trace.seconds_encode + trace.steps[0].seconds
+    return f"{words}; the first token came after {first:.2f} s, {trace.seconds_encode:.2f} of them reading the article."
 
 
 def _verdict(kind: str, glyph: str, text: str) -> str:

@@ -41,7 +41,7 @@ def build(targets: Targets) -> Stage:
 def wire(stage: Stage, page: gr.Blocks) -> None:
     """The line of what the menu has to say, inside the current Blocks, and its events: what is here is looked up at
     each visit, and a choice is loaded."""
-    said = parts.html("", elem_id="target-said")
+    said = parts.html(render.notices_html(stage.targets.first.notes), elem_id="target-said")
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     page.load(lambda: gr.update(choices=stage.targets.choices()), None, stage.menu, queue=False, **hidden)
 
@@ -70,11 +70,11 @@ def chosen(targets: Targets, name: object, shown: str) -> Iterator[tuple]:
         offer = targets.offer(name)
         if not targets.ready(name):
             yield gr.skip(), gr.skip(), render.loading_html(offer.title)
-        targets.of(name)
+        notes = targets.of(name).notes
     except ValueError as error:
         yield gr.update(value=shown), gr.skip(), render.notices_html([str(error)], error=True)
     except Exception as error:
         log_failure(log, "a target could not be loaded", error)
         yield gr.update(value=shown), gr.skip(), render.notices_html([_FAILED], error=True)
     else:
-        yield gr.skip(), name, ""
+        yield gr.skip(), name, render.notices_html(notes)

@@ -12,6 +12,7 @@ from fastllm.ui.layout import build
 from fastllm.ui.models import get_target
 from fastllm.ui.theme import launch_options
 from fastllm.ui.watch import recordings
+from fastllm.ui.whatif import tab as whatif_tab
 from tests.browser import chromium
 
 TOPIC = "Sport"
@@ -56,7 +57,8 @@ def broken(page) -> None:
 def whatif(page) -> None:
     """A rejection of the sampled recording that a lower lenience turns."""
     page.click("#whatif-run input")
-    page.click(f"#whatif-run [role=option]:has-text('{recordings.listed()[-1].title}')")
+    sampled = next(r for r in whatif_tab.offered() if recordings.load(r.name).temperature)
+    page.click(f"#whatif-run [role=option]:has-text('{sampled.title}')")
     page.wait_for_selector(".fl-whatif")
     page.fill("#whatif-lenience input[type=number]", "0.05")
     page.keyboard.press("Tab")

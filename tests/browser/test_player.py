@@ -11,7 +11,7 @@ import torch
 
 from fastllm.analysis.metrics import wilson
 from fastllm.rules import RULES
-from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, from_json
+from fastllm.trace import Article, Candidate, DraftToken, Emitted, SideToken, Step, from_json
 from fastllm.ui.watch import messages
 from fastllm.ui.watch.player import FOLDER
 from tests.browser import stage
@@ -532,6 +532,36 @@ def test_what_if_gets_the_run_and_the_token_that_the_inspector_shows(page):
     assert from_json(asked["text"]) == run
     page.locator(f"{TOKENS}.fl-ignored").first.evaluate("e => e.click()")
     assert page.locator(".fl-ask-what").count() == 0
+
+
+def test_a_tree_shows_the_path_and_folds_what_lost(page):
+    """Losers lie behind a mark at the end of their call, deeper ones below their parents; opened by keyboard, closed
+    again; a chain has no mark; there is nothing to predict where the path is what the target took."""
+    sides = (
+        SideToken(60, " ship", 1, 0.1, 0.2, 0.7, 0.4, by="lstm"),
+        SideToken(61, " boat", 4, 0.1, 0.2),
+        SideToken(62, "<b>", -1, 0.1, 0.2),
+    )
+    run = stage.trace(3, rule="siblings", nodes=8, width=2)
+    steps = (run.steps[0], dataclasses.replace(run.steps[1], aside=sides), run.steps[2])
+    replay(page, dataclasses.replace(run, steps=steps))
+    page.keyboard.press("End")
+    assert page.locator(".fl-branches").count() == 1
+    mark = page.locator(".fl-branches > summary")
+    assert mark.inner_text() == "3 others"
+    assert not page.locator(".fl-branches ul").first.is_visible()
+    mark.focus()
+    page.keyboard.press("Enter")
+    said = page.locator(".fl-branches").inner_text()
+    assert "' ship'" not in said
+    assert "'ship' by lstm: tested and refused (p 0.1, q 0.2)" in said
+    assert "Beside 'ship1', place 3 of the draft" in said
+    assert page.locator(".fl-branches ul ul ul li").inner_text() == "'boat': not tested (p 0.1, q 0.2)"
+    assert "'<b>'" in said
+    page.keyboard.press("Enter")
+    assert not page.locator(".fl-branches ul").first.is_visible()
+    page.check(".fl-predict-on")
+    assert "nothing is left to guess" in page.inner_text(".fl-question")
 
 
 def test_a_lossy_run_bears_its_badge_and_any_other_none(page):

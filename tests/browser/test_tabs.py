@@ -10,6 +10,7 @@ from fastllm.export import to_html
 from fastllm.trace import Article, to_json
 from fastllm.ui.watch import recordings
 from fastllm.ui.watch.player import to_page
+from fastllm.ui.whatif import tab as whatif_tab
 from tests.browser import stage
 from tests.browser.contrast import CONTRAST, SETTLED
 from tests.test_export import hostile
@@ -91,7 +92,8 @@ def test_what_if_turns_a_verdict(open_tab, tmp_path):
     """A packaged run, then a trace of one's own: lenience turns the rejection; a forged file is told; all readable."""
     page = open_tab("What if")
     page.click("#whatif-run input")
-    page.click(f"#whatif-run [role=option]:has-text('{recordings.listed()[-1].title}')")
+    sampled = next(r for r in whatif_tab.offered() if recordings.load(r.name).temperature)
+    page.click(f"#whatif-run [role=option]:has-text('{sampled.title}')")
     page.wait_for_selector(".fl-whatif")
     file = tmp_path / "mine.json"
     file.write_text(to_json(trace_of(([" a", "~ <b>b</b>"], " c"), ([], "</s>"))))
@@ -103,6 +105,30 @@ def test_what_if_turns_a_verdict(open_tab, tmp_path):
     page.keyboard.press("Tab")
     page.wait_for_function("document.querySelector('.fl-whatif')?.innerText.includes('Now accepted')")
     readable(page, least=15)
+
+
+def test_a_result_of_the_lab_belongs_to_its_settings_and_is_made_again_with_twenty_seeds(open_tab):
+    """A caption; dimmed while a setting of its own differs; twenty paths, and their p-values as bars."""
+    page = open_tab("Lab")
+    assert page.locator("#lab-p-values").count() == 0
+    sample(page)
+    assert "The rule as it is · γ 2 · 1 token · 3,000 samples by each · seed 0" in page.inner_text(".fl-caption")
+    stale = page.locator("#lab-result.fl-stale")
+    for weight in ("11", "10"):
+        page.fill("#lab-q input, #lab-q textarea", f"20, 35, 10, 5, 20, {weight}")
+        page.keyboard.press("Tab")
+        stale.wait_for(state="attached" if weight == "11" else "detached")
+    page.fill("#lab-gamma input[type=number]", "3")
+    page.keyboard.press("Tab")
+    stale.wait_for()
+    assert "Settings changed: run again." in page.inner_text("#lab-result")
+    page.get_by_label("Samples by each").fill("200")
+    page.click("#lab-again")
+    page.wait_for_function("document.querySelector('#lab-status').innerText.includes('of 20 experiments differ')")
+    assert stale.count() == 0
+    assert "seeds 1 to 20" in page.inner_text(".fl-caption")
+    page.wait_for_function("document.querySelectorAll('#lab-p-values .bars path').length > 0")
+    page.wait_for_function("document.querySelectorAll('#lab-path .scatterlayer .trace').length >= 20")
 
 
 def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab):

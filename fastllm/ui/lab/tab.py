@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from typing import Any
 
 import gradio as gr
 from anyio import to_thread
@@ -17,12 +18,16 @@ from fastllm.targets.base import Target
 from fastllm.targets.int8 import quantised
 from fastllm.ui import article as articles
 from fastllm.ui import limits, models, parts, render
+from fastllm.ui.lab import again
 from fastllm.ui.lab import view as lab_view
+from fastllm.ui.lab.again import Asked
+from fastllm.ui.owned import owned, stale_note
 from fastllm.ui.stage import Stage
 from fastllm.ui.targets import Targets
 from fastllm.ui.turns import Frame, said, taken
 from fastllm.ui.watch import handlers
 from fastllm.ui.watch.handlers import Live
+from fastllm.ui.watch.player import Player
 
 WORDS = "Paris, London, Rome, Lyon, Oslo, Cairo"
 P, Q = "40, 25, 15, 12, 5, 3", "20, 35, 10, 5, 20, 10"
@@ -36,6 +41,9 @@ LEAST_PROBABILITY = 1e-3
 # Drafts behind which the first place of a text is scored again, to compare p to the last bit.
 TRIES = 20
 
+_AGAIN = f"Again with {again.SEEDS} new seeds"
+# Makes the frames of an experiment: (settings, session, whether p is known of likely texts only).
+How = Callable[[Asked, Live, bool], AsyncGenerator[Frame, None]]
 _FAILED = "The lab failed inside the model. What you typed is still there: try again, or a shorter article."
 
 
@@ -77,8 +85,9 @@ def tiny_chain(words: str, p: str, q: str) -> tuple[lab.Chain, lab_view.Names]:
     return lab.fixed_chain(ps, qs), lambda text: " ".join(names[t] for t in text)
 
 
-def build(stage: Stage) -> None:
-    """The tab's components and events, inside the current Blocks."""
+def build(stage: Stage) -> list[Any]:
+    """The tab's components and events, inside the current Blocks. Returns what a run that is taken over sets, for
+    `follow`."""
     menu = models.menu(stage.targets.first)
     parts.html(lab_view.INTRO)
     with gr.Row(elem_classes="fl-lab"):
@@ -98,68 +107,130 @@ def build(stage: Stage) -> None:
                 )
                 seed = parts.seed()
             common = [fault, gamma, length, samples, seed]
-            with gr.Tab("Tiny vocabulary"):
-                words = gr.Textbox(WORDS, label="Words", max_length=400)
-                p = gr.Textbox(P, label="p, the target's weights", max_length=400, elem_id="lab-p")
-                q = gr.Textbox(Q, label="q, the drafter's weights", max_length=400, elem_id="lab-q")
-                run_tiny = gr.Button("Sample", variant="primary", elem_id="lab-run")
-            # A lent GPU serves whole runs: there is none for the lab's single model calls.
-            with gr.Tab("An article", visible=not models.leased()):
-                article = parts.article("lab-article", lines=5)
-                with gr.Row(elem_classes="fl-controls"):
-                    drafter = gr.Dropdown(
-                        [(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter", elem_id="lab-drafter"
-                    )
-                    order = parts.slider(1, 5, 3, "Order N", "lab-n")
-                with gr.Row(elem_classes="fl-controls"):
-                    temperature = parts.slider(0.1, 1.5, 1, "Temp.", "lab-temperature", 0.1)
-                    top_p = parts.slider(0.1, 1, 0.9, "Top-p", "lab-top-p", 0.05)
-                run_model = gr.Button("Sample with the models", variant="primary", elem_id="lab-run-model")
+            with gr.Tabs() as kinds:
+                with gr.Tab("Tiny vocabulary", id="tiny"):
+                    words = gr.Textbox(WORDS, label="Words", max_length=400)
+                    p = gr.Textbox(P, label="p, the target's weights", max_length=400, elem_id="lab-p")
+                    q = gr.Textbox(Q, label="q, the drafter's weights", max_length=400, elem_id="lab-q")
+                    with gr.Row(elem_classes="fl-buttons"):
+                        run_tiny = gr.Button("Sample", variant="primary", elem_id="lab-run", scale=2, min_width=90)
+                        again_tiny = gr.Button(_AGAIN, elem_id="lab-again", scale=2, min_width=120)
+                # A lent GPU serves whole runs: there is none for the lab's single model calls.
+                with gr.Tab("An article", id="article", visible=not models.leased()):
+                    article = parts.article("lab-article", lines=5)
+                    with gr.Row(elem_classes="fl-controls"):
+                        drafter = gr.Dropdown(
+                            [(c.title, c.key) for c in menu], value=menu[0].key, label="Drafter", elem_id="lab-drafter"
+                        )
+                        order = parts.slider(1, 5, 3, "Order N", "lab-n")
+                    with gr.Row(elem_classes="fl-controls"):
+                        temperature = parts.slider(0.1, 1.5, 1, "Temp.", "lab-temperature", 0.1)
+                        top_p = parts.slider(0.1, 1, 0.9, "Top-p", "lab-top-p", 0.05)
+                    with gr.Row(elem_classes="fl-buttons"):
+                        run_model = gr.Button(
+                            "Sample with the models", variant="primary", elem_id="lab-run-model", scale=2, min_width=120
+                        )
+                        again_model = gr.Button(_AGAIN, elem_id="lab-again-model", scale=2, min_width=120)
             stop = gr.Button("Stop", size="sm", interactive=False, elem_id="lab-stop")
-        with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
-            status = parts.html(render.status_html("Ready: press Sample."), "lab-status")
-            bars = parts.plot(lab_view.histogram(None, str), "lab-histogram", elem_classes="fl-plot")
-            curve = parts.plot(lab_view.path([], 3000), "lab-path", elem_classes="fl-plot")
-    outputs = [status, bars, curve]
+        with gr.Column(scale=7, min_width=320, elem_classes="fl-panel", elem_id="lab-result"):
+            stale_note()
+            status = parts.html(render.status_html("Ready: press Sample."), "lab-status", elem_classes="fl-owned")
+            plots = ["fl-plot", "fl-owned"]
+            bars = parts.plot(lab_view.histogram(None, str), "lab-histogram", elem_classes=plots)
+            curve = parts.plot(lab_view.path([], 3000), "lab-path", elem_classes=plots)
+            # Drawn once there is something in it.
+            with gr.Column(elem_id="lab-again-box", visible=False) as box:
+                parts.title("P-values of the experiments; dashed: what a right rule would have in each tenth")
+                spread = parts.plot(lab_view.p_values([]), "lab-p-values", elem_classes=plots)
     live = gr.State(handlers.Live())
-    for button, sampler, more, how in (
-        (run_tiny, run_tiny_lab, [words, p, q], {"api_name": "lab", "concurrency_limit": 4}),
-        # The limit of the group "model" is set where the page's own run joins it.
-        (
-            run_model,
-            make_model_lab(stage.targets),
-            [article, drafter, order, temperature, top_p, stage.menu],
-            {"api_name": "lab_article", "concurrency_id": "model", "concurrency_limit": None},
-        ),
+    tiny = [*common, words, p, q]
+    model = [*common, article, drafter, order, temperature, top_p, stage.menu]
+    # The limit of the group "model" is set where the page's own run joins it.
+    queued = {"concurrency_id": "model", "concurrency_limit": None}
+    private = {"api_visibility": "private"}
+    for button, sampler, inputs, outputs, how in (
+        (run_tiny, run_tiny_lab, tiny, [status, bars, curve], {"api_name": "lab", "concurrency_limit": 4}),
+        (run_model, make_model_lab(stage.targets), model, [status, bars, curve], {"api_name": "lab_article", **queued}),
+        (again_tiny, again_tiny_lab, tiny, [status, curve, spread], {"concurrency_limit": 4, **private}),
+        (again_model, make_model_lab(stage.targets, _again), model, [status, curve, spread], {**queued, **private}),
     ):
         begun = button.click(handlers.begin, live, [button, stop], **parts.HIDDEN)
-        run = begun.then(sampler, [*common, *more, live], outputs, show_progress="hidden", **how)
-        run.then(handlers.end, None, [button, stop], **parts.HIDDEN)
+        if spread in outputs:
+            begun = begun.then(lambda: gr.update(visible=True), None, box, **parts.HIDDEN)
+        run = begun.then(sampler, [*inputs, live], outputs, show_progress="hidden", **how)
+        ended = run.then(handlers.end, None, [button, stop], **parts.HIDDEN)
+        maker = "tiny" if inputs is tiny else "model"
+        owned("lab-result", inputs, [button], [ended], "#lab-status [role=alert]", maker)
     stop.click(handlers.stop, live, stop, **parts.HIDDEN)
 
-    def follow(name, key):
+    def keep(name, key):
         lines = models.menu(stage.targets.of(name))
         kept = key if key in [c.key for c in lines] else lines[0].key
         return gr.update(choices=[(c.title, c.key) for c in lines], value=kept)
 
-    stage.loaded.change(follow, [stage.loaded, drafter], drafter, **parts.HIDDEN)
+    stage.loaded.change(keep, [stage.loaded, drafter], drafter, **parts.HIDDEN)
+    return [article, drafter, order, gamma, temperature, top_p, kinds, status]
 
 
-async def run_tiny_lab(fault, gamma, length, samples, seed, words, p, q, live) -> AsyncGenerator[Frame, None]:
-    """Sample texts over a tiny vocabulary both ways. Yields frames: verdict (HTML), histogram, path of the p-value."""
+def follow(player: Player, taken_over: list[Any], stage: Stage, tabs: gr.Tabs, own: str) -> None:
+    """Let the run that the player shows be the lab's: the tab `own` of `tabs` opens with its article and settings."""
 
-    async def prepare() -> tuple[lab.Chain, lab_view.Names]:
-        chain, names = tiny_chain(words, p, q)
-        return (lab.int8_chain(chain) if FAULTS[fault].int8 else chain), names
+    def asked(name: str, event: gr.EventData) -> tuple:
+        return *of_run(event._data, models.menu(stage.targets.of(name))), gr.Tabs(selected=own)
 
-    frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=False)
-    async with aclosing(taken(frames, live, _FAILED, in_line=False)) as shown:
-        async for frame in shown:
-            yield frame
+    player.to_lab(asked, stage.loaded, [*taken_over, tabs], **parts.HIDDEN)
 
 
-def make_model_lab(targets: Targets) -> Callable[..., AsyncGenerator[Frame, None]]:
-    """The generator behind `Sample with the models`."""
+def of_run(asked: Any, menu: list[models.Choice]) -> tuple:
+    """What a run sets, in the order that :func:`build` returns: {"article", "drafter", "gamma", "temperature", "top_p"}
+    from the browser, not to be trusted. What has no place here stays as it is, and the status says so."""
+    run = asked if isinstance(asked, dict) else {}
+    article = run.get("article")
+    if models.leased() or not isinstance(article, str) or not article.strip():
+        why = "samples no articles while a GPU is lent run by run" if models.leased() else "got no article"
+        return *[gr.skip()] * 7, render.notices_html([f"The lab {why}: nothing was taken over."], error=True)
+    notes = ["The article and the settings of your run: press Sample with the models."]
+    named = {models.spec_of(c.key, n): (c.key, n if c.has_order else gr.skip()) for c in menu for n in range(1, 6)}
+    drafter = str(run.get("drafter"))
+    key, order = named.get(drafter) or next(
+        (found for spec, found in named.items() if spec.partition("@")[0] == drafter), (gr.skip(), gr.skip())
+    )
+    if not isinstance(key, str):
+        notes.append(f"The lab has no drafter {drafter}: choose one.")
+
+    def number(name: str, low: float, high: float) -> Any:
+        value = run.get(name)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return gr.skip()
+        return min(max(float(value), low), high)
+
+    if run.get("temperature") == 0:
+        notes.append("The run was greedy, and then there is one text only: here the temperature is 1.")
+        run = run | {"temperature": 1.0}
+    settings = number("gamma", 1, MOST_GAMMA), number("temperature", 0.1, 1.5), number("top_p", 0.1, 1)
+    return article, key, order, *settings, gr.Tabs(selected="article"), render.notices_html(notes)
+
+
+def _make_tiny_lab(how: How) -> Callable[..., AsyncGenerator[Frame, None]]:
+    async def run(fault, gamma, length, samples, seed, words, p, q, live) -> AsyncGenerator[Frame, None]:
+        """Sample texts over a tiny vocabulary both ways. Yields frames: verdict (HTML), histogram, path of the
+        p-value."""
+
+        async def prepare() -> tuple[lab.Chain, lab_view.Names, str]:
+            chain, names = tiny_chain(words, p, q)
+            of = f"tiny vocabulary, p {p.strip()}, q {q.strip()}"
+            return (lab.int8_chain(chain) if FAULTS[fault].int8 else chain), names, of
+
+        shown = _checked(how, fault, gamma, length, samples, seed, prepare, live, sparse=False)
+        async with aclosing(taken(shown, live, _FAILED, in_line=False)) as frames:
+            async for frame in frames:
+                yield frame
+
+    return run
+
+
+def make_model_lab(targets: Targets, how: How | None = None) -> Callable[..., AsyncGenerator[Frame, None]]:
+    """The generator behind `Sample with the models`; `how` another one than :func:`_frames` makes its frames."""
 
     async def run(
         fault, gamma, length, samples, seed, article, drafter, order, temperature, top_p, target, live
@@ -169,7 +240,7 @@ def make_model_lab(targets: Targets) -> Callable[..., AsyncGenerator[Frame, None
 
         named = target
 
-        async def prepare() -> tuple[lab.Chain, lab_view.Names]:
+        async def prepare() -> tuple[lab.Chain, lab_view.Names, str]:
             checked = articles.check(article)
             target = await to_thread.run_sync(targets.of, named)
             for name, value in (("Temperature", temperature), ("Top-p", top_p)):
@@ -177,13 +248,19 @@ def make_model_lab(targets: Targets) -> Callable[..., AsyncGenerator[Frame, None
                     raise ValueError(f"{name} is empty: give a number.")
             sampling = Sampling(float(temperature), 0, float(top_p), target.preset.no_repeat_ngram_size)
             settings = Settings(1, sampling, 0, MOST_LENGTH, top=0)
-            loaded = await to_thread.run_sync(models.get_drafter, target, models.spec_of(str(drafter), int(order or 0)))
+            spec = models.spec_of(str(drafter), int(order or 0))
+            loaded = await to_thread.run_sync(models.get_drafter, target, spec)
             chain = await to_thread.run_sync(_open, target, checked.text, loaded, settings, FAULTS[fault].int8)
-            return chain, lambda text: "".join("⏹" if t in target.eos_ids else target.piece(t) for t in text)
+            begins = " ".join(checked.text.split()[:5])
+            of = (
+                f"target {target.preset.name}, drafter {loaded.name}, temperature {float(temperature):g}, top-p "
+                f"{float(top_p):g}, article “{begins} …”"
+            )
+            return chain, lambda text: "".join("⏹" if t in target.eos_ids else target.piece(t) for t in text), of
 
-        frames = _frames(prepare, fault, gamma, length, samples, seed, live, sparse=True)
-        async with aclosing(taken(frames, live, _FAILED)) as shown:
-            async for frame in shown:
+        shown = _checked(how or _frames, fault, gamma, length, samples, seed, prepare, live, sparse=True)
+        async with aclosing(taken(shown, live, _FAILED)) as frames:
+            async for frame in frames:
                 yield frame
 
     return run
@@ -195,31 +272,45 @@ def _open(target: Target, text: str, drafter, settings: Settings, int8: bool) ->
         return lab.model_chain(judge.open(text), drafter, settings, together=int8)
 
 
-async def _frames(
-    prepare, fault, gamma, length, samples, seed, live: Live, sparse: bool
+async def _checked(
+    how: How, fault, gamma, length, samples, seed, prepare, live: Live, sparse: bool
 ) -> AsyncGenerator[Frame, None]:
-    """Sample and show, until there are enough samples, the time is over or Stop was pressed.
+    """The frames of `how`, once the settings are known to be in range.
 
     Raises:
-        ValueError: a setting is out of range, or `prepare` refuses what was typed.
+        ValueError: one is not, or `prepare` refuses what was typed.
     """
     if fault not in FAULTS:
         raise ValueError(f"There is no fault {fault!r}: choose one of the list.")
-    gamma = _whole(gamma, "The draft length", 1, MOST_GAMMA)
-    length = _whole(length, "The number of tokens", 1, MOST_LENGTH)
-    samples = _whole(samples, "Samples by each", 100, MOST_SAMPLES)
-    seed = _whole(seed, "Seed", 0, 2**31 - 1)
+    asked = Asked(
+        fault,
+        _whole(gamma, "The draft length", 1, MOST_GAMMA),
+        _whole(length, "The number of tokens", 1, MOST_LENGTH),
+        _whole(samples, "Samples by each", 100, MOST_SAMPLES),
+        _whole(seed, "Seed", 0, 2**31 - 1),
+        prepare,
+    )
+    async with aclosing(how(asked, live, sparse)) as frames:
+        async for frame in frames:
+            yield frame
+
+
+async def _frames(asked: Asked, live: Live, sparse: bool) -> AsyncGenerator[Frame, None]:
+    """Sample and show, until there are enough samples, the time is over or Stop was pressed. `sparse`: most texts
+    are too rare to compute p for them."""
+    fault, gamma, length = asked.fault, asked.gamma, asked.length
+    samples, seed = asked.samples, asked.seed
     yield said(render.status_html("Preparing the distributions.", "running"))
-    chain, names = await prepare()
+    chain, names, of = await asked.prepare()
     least = max(lab.MIN_EXPECTED / samples, LEAST_PROBABILITY) if sparse else 0.0
     clock = limits.Clock(limits.LAB_SECONDS)
     truth = (await to_thread.run_sync(models.burst, (lab.exact(chain, length, x) for x in [least]), 0.0))[0]
     points: list[tuple[int, float]] = []
     counts = lab.tallies(chain, gamma, length, samples, seed, fault, batch=max(1, samples // 100))
     while True:
-        tally = await _more(counts)
-        test = lab.compare(tally)
-        points.append((tally.samples, test.p_value))
+        got = await _more(counts)
+        points += [(tally.samples, lab.compare(tally).p_value) for tally in got]
+        tally, test = got[-1], lab.compare(got[-1])
         if tally.samples == samples or clock.over or live.stop:
             break
         text = render.status_html(lab_view.running_sentence(tally, test, samples), "running")
@@ -234,7 +325,7 @@ async def _frames(
         note = render.status_html(lab_view.stopped_sentence(tally, samples), "stopped")
     elif tally.samples < samples:
         note = render.notices_html([clock.sentence(f"{tally.samples:,} samples")])
-    outcome = note + lab_view.verdict_html(tally, test, fault, names, fits, tried)
+    outcome = note + asked.caption(of) + lab_view.verdict_html(tally, test, fault, names, fits, tried)
     yield outcome, lab_view.histogram(tally, names, truth), lab_view.path(points, samples)
 
 
@@ -243,11 +334,18 @@ def _alone(chain: lab.Chain, gamma: int, seed: int) -> lab.Alone:
         return lab.alone(chain, gamma, TRIES, seed)
 
 
-async def _more(counts: Iterator[lab.Tally]) -> lab.Tally:
-    """The counts after another FRAME seconds of sampling, or at the end; there is at least one batch left."""
+def _again(asked: Asked, live: Live, sparse: bool) -> AsyncGenerator[Frame, None]:
+    return again.frames(asked, live)
+
+
+async def _more(counts: Iterator[lab.Tally]) -> list[lab.Tally]:
+    """The counts after each batch of another FRAME seconds of sampling, or to the end; there is at least one left."""
     loop = asyncio.get_running_loop()
     until = loop.time() + FRAME
-    (*_, tally) = await to_thread.run_sync(models.burst, counts, BURST)
+    found = await to_thread.run_sync(models.burst, counts, BURST)
     while loop.time() < until and (got := await to_thread.run_sync(models.burst, counts, BURST)):
-        tally = got[-1]
-    return tally
+        found += got
+    return found
+
+
+run_tiny_lab, again_tiny_lab = _make_tiny_lab(_frames), _make_tiny_lab(_again)

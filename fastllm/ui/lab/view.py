@@ -67,10 +67,23 @@ def histogram(tally: Tally | None, names: Names, exact: Mapping[Text, float] | N
     return figure.update_layout(barmode="group", bargap=0.25)
 
 
-def path(points: Sequence[tuple[int, float]], samples: int) -> go.Figure:
-    """The p-value as the samples grew, on a logarithmic scale, with the level below which the lab says `differ`."""
+def path(
+    points: Sequence[tuple[int, float]], samples: int, others: Sequence[Sequence[tuple[int, float]]] = ()
+) -> go.Figure:
+    """The p-value as the samples grew, on a logarithmic scale, with the level below which the lab says `differ`; thin,
+    those of `others`, experiments with other seeds."""
     floor = 1e-6
-    figure = go.Figure(
+    figure = go.Figure()
+    for other in others:
+        figure.add_scatter(
+            x=[n for n, _ in other],
+            y=[max(p, floor) for _, p in other],
+            mode="lines",
+            line={"color": BLUE, "width": 1},
+            opacity=0.6,
+            hoverinfo="skip",
+        )
+    figure.add_trace(
         go.Scatter(
             x=[n for n, _ in points],
             y=[max(p, floor) for _, p in points],
@@ -98,6 +111,62 @@ def path(points: Sequence[tuple[int, float]], samples: int) -> go.Figure:
         type="log", range=[-6.3, 0.3], tickvals=ticks, ticktext=["1", "0.1", "0.01", "0.001", "10⁻⁴", "10⁻⁵", "≤ 10⁻⁶"]
     )
     return figure
+
+
+BINS = 10
+
+
+def p_values(values: Sequence[float]) -> go.Figure:
+    """How many experiments had a p-value in each tenth of 0 to 1, and how many a right rule would have there."""
+    counts = [0] * BINS
+    for value in values:
+        counts[min(int(BINS * value), BINS - 1)] += 1
+    names = [f"{i / BINS:g} to {(i + 1) / BINS:g}" for i in range(BINS)]
+    figure = go.Figure(
+        go.Bar(
+            x=[(i + 0.5) / BINS for i in range(BINS)],
+            y=counts,
+            width=0.9 / BINS,
+            marker={"color": BLUE},
+            hovertext=[f"p-value {name}: {n} of {len(values)}" for name, n in zip(names, counts, strict=True)],
+            hoverinfo="text",
+        )
+    )
+    if values:
+        figure.add_hline(y=len(values) / BINS, line={"color": ORANGE, "dash": "dash"})
+    styled(figure, "p-value", "experiments", legend=False, height=230)
+    figure.update_xaxes(range=[0, 1], tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    return figure.update_yaxes(rangemode="tozero", tickformat="d", nticks=6)
+
+
+def caption_html(fault: str, gamma: int, length: int, samples: int, seeds: str, of: str) -> str:
+    """What a result was made with, in one line above it."""
+    tokens = f"{length} token{'s' * (length > 1)}"
+    made = (FAULTS[fault].title, f"γ {gamma}", tokens, f"{samples:,} samples by each", seeds, of)
+    return f'<p class="fl-caption">{escape(visible(" · ".join(made)))}</p>'
+
+
+def again_html(values: Sequence[float], fault: str) -> str:
+    """What experiments that differ in nothing but their seed say together."""
+    if not values:
+        return '<p class="fl-hint">No experiment was finished.</p>'
+    differ, low = sum(v < LEVEL for v in values), sum(v < 0.1 for v in values)
+    even = len(values) / BINS
+    head = (
+        f"{differ} of {len(values)} experiments differ (p-value under {LEVEL:g}); {low} lie under 0.1, where a right "
+        f"rule puts {even:.3g}; the smallest is {p_value(min(values))}."
+    )
+    why = (
+        "Where both piles come from one distribution, p-values are spread evenly over 0 to 1: a small one now and then "
+        "is chance, and tells nothing. Where the rule is broken they heap up at 0, the more so the more samples."
+    )
+    kind, glyph = ("different", "✗") if differ > len(values) / 20 else ("identical", "✓")
+    if not FAULTS[fault].right and kind == "identical":
+        why += " This rule is broken all the same: with so few samples it does not show."
+    return (
+        f'<div class="fl-verdict fl-{kind}" role="status" aria-live="polite"><p class="fl-verdict-head">'
+        f'<i aria-hidden="true">{glyph}</i> {escape(head)}</p><p>{escape(why)}</p></div>'
+    )
 
 
 def p_value(value: float) -> str:

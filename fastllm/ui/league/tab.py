@@ -21,6 +21,7 @@ from fastllm.ui import article as articles
 from fastllm.ui import limits, models, parts, render
 from fastllm.ui.league import view as league_view
 from fastllm.ui.league.view import Row
+from fastllm.ui.owned import owned, stale_note
 from fastllm.ui.stage import Stage
 from fastllm.ui.targets import Targets
 from fastllm.ui.turns import Frame, taken
@@ -44,12 +45,13 @@ def build(stage: Stage) -> None:
             with gr.Row(elem_classes="fl-buttons"):
                 start = gr.Button("Run the league", variant="primary", elem_id="league-run", scale=3)
                 stop = gr.Button("Stop", interactive=False, elem_id="league-stop", scale=1, min_width=80)
-        with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
+        with gr.Column(scale=7, min_width=320, elem_classes="fl-panel", elem_id="league-result"):
+            stale_note()
             status = parts.html(render.status_html("Ready: press Run the league."), "league-status")
-            table = parts.html("", "league-table")
-    with gr.Column(elem_classes="fl-panel fl-map"):
+            table = parts.html("", "league-table", elem_classes="fl-owned")
+    with gr.Column(elem_classes="fl-panel fl-map", elem_id="league-heat"):
         parts.title("β of each drafter at each token: the chance that its draft is accepted there")
-        plot = parts.plot(league_view.heat_map([], []), "league-map", elem_classes="fl-plot")
+        plot = parts.plot(league_view.heat_map([], []), "league-map", elem_classes=["fl-plot", "fl-owned"])
     live = gr.State(handlers.Live())
     run = start.click(handlers.begin, live, [start, stop], **parts.HIDDEN).then(
         make_league(stage.targets),
@@ -60,7 +62,9 @@ def build(stage: Stage) -> None:
         concurrency_id="model",
         concurrency_limit=None,  # the group's limit is set where the page's own run joins it
     )
-    run.then(handlers.end, None, [start, stop], **parts.HIDDEN)
+    ended = run.then(handlers.end, None, [start, stop], **parts.HIDDEN)
+    for result in ("league-result", "league-heat"):
+        owned(result, [article, gamma, temperature, seed, stage.menu], [start], [ended], "#league-status [role=alert]")
     stop.click(handlers.stop, live, stop, **parts.HIDDEN)
 
 
@@ -91,6 +95,9 @@ def make_league(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
     async def _rows(
         target, sessions: Sessions, plain: Trace, settings: Settings, live: Live
     ) -> AsyncGenerator[Frame, None]:
+        begins = " ".join(plain.article.text.split()[:5])
+        of = f"target {target.preset.name}, temperature {settings.sampling.temperature:g}, seed {settings.seed}, "
+        of += f"article “{begins} …”"
         infos, rows, clock = available(target), [], limits.Clock(limits.run_seconds())
         tokens = [_name(target, t) for t in plain.tokens]
         for info in infos:
@@ -98,7 +105,7 @@ def make_league(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
                 break
             rows.append(await to_thread.run_sync(_row, sessions, plain, info, settings))
             text = render.status_html(f"{len(rows)} of {len(infos)} drafters have run.", "running")
-            yield text, league_view.table_html(rows, settings.gamma), gr.skip()
+            yield text, league_view.table_html(rows, settings.gamma, of), gr.skip()
         done = f"{len(rows)} of {len(infos)} drafters"
         if len(rows) == len(infos):
             text = render.status_html(f"{done} have run.", "done")
@@ -106,7 +113,7 @@ def make_league(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
             text = render.status_html(f"Stopped after {done}.", "stopped")
         else:
             text = render.notices_html([clock.sentence(done)])
-        yield text, league_view.table_html(rows, settings.gamma), league_view.heat_map(rows, tokens)
+        yield text, league_view.table_html(rows, settings.gamma, of), league_view.heat_map(rows, tokens)
 
     return run
 

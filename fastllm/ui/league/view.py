@@ -14,6 +14,7 @@ from fastllm.analysis.timing import Timing
 from fastllm.drafters import DrafterInfo
 from fastllm.ui.plots import label, styled
 from fastllm.ui.watch.expected import size_text
+from fastllm.visible import visible
 
 # Pixels of one drafter's row.
 ROW = 26
@@ -48,7 +49,7 @@ def _speedup(timing: Timing | None) -> str:
     return f"{timing.speedup:.2f}× <small>{low:.2f} to {high:.2f}</small>"
 
 
-def table_html(rows: Sequence[Row], gamma: int) -> str:
+def table_html(rows: Sequence[Row], gamma: int, of: str = "") -> str:
     """The table, most tokens a target call first: that order is exact, and no other visitor's work changes it."""
     if not rows:
         return ""
@@ -83,7 +84,7 @@ def table_html(rows: Sequence[Row], gamma: int) -> str:
         )
     return (
         '<div class="fl-league" tabindex="0"><table class="fl-table">'
-        f"<caption>Measured just now, on this one article, γ = {gamma}</caption>"
+        f"<caption>Measured just now, on one article: γ = {gamma}{', ' + escape(visible(of)) if of else ''}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
 

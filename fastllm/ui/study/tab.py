@@ -8,7 +8,7 @@ from fastllm.analysis import study as studies
 from fastllm.drafters import outdated
 from fastllm.ui import parts, render
 from fastllm.ui.stage import Stage
-from fastllm.ui.study import benchmark_tab, methods_tab, records
+from fastllm.ui.study import benchmark_tab, methods_tab, records, skip_tab
 from fastllm.ui.study import view as study_view
 from fastllm.ui.study.parts import multiples
 from fastllm.ui.study.records import Records
@@ -31,6 +31,7 @@ def build(stage: Stage) -> None:
             rejections(one, end="" if i == 0 else f"-{one.preset.name}")
             benchmark_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
             methods_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
+            skip_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
         boxes.append(box)
 
     def show(name: str) -> list:

@@ -1,8 +1,8 @@
 """The player: one component that draws a run, plays it in the browser and looks into its tokens. Files: assets/player/.
 
-It sends three events: ``open_trace`` with the text of a file that the viewer chose, ``open_recording`` with the name of
-a packaged one, ``what_if`` with a run's trace and a token of it. Everything else happens in the browser, on steps
-already received.
+It sends four events: ``open_trace`` with the text of a file that the viewer chose, ``open_recording`` with the name of
+a packaged one, ``what_if`` with a run's trace and a token of it, ``to_lab`` with its article and settings. Everything
+else happens in the browser, on steps already received.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import gradio as gr
@@ -25,9 +26,15 @@ def slim(trace: Trace) -> Trace:
     return dataclasses.replace(trace, article=Article("", trace.article.tokens, trace.article.cut), text="", plain=None)
 
 
+@cache
+def offered() -> tuple[recordings.Recording, ...]:
+    """The packaged runs that the tab can say something of: those that were judged token by token."""
+    return tuple(r for r in recordings.listed() if recordings.load(r.name).rule == "token")
+
+
 def build(stage: Stage) -> list[Any]:
     """The tab's components and events, inside the current Blocks. Returns what an opened run fills, for `follow`."""
-    names = [(r.title, r.name) for r in recordings.listed()]
+    names = [(r.title, r.name) for r in offered()]
     kept = gr.State(None)
     parts.html(whatif_view.INTRO)
     with gr.Row(elem_classes="fl-lab"):

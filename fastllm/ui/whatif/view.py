@@ -9,6 +9,7 @@ from fastllm import places
 from fastllm.analysis.whatif import Interval, Place, WhatIf, sentence
 from fastllm.trace import Trace
 from fastllm.ui.render import token_name
+from fastllm.visible import visible
 
 INTRO = """<div class="fl-lab-intro">
 <p>Take one draft token of a <b>recorded</b> run and move a setting: would the same
@@ -76,8 +77,8 @@ def answer_html(trace: Trace, place: Place, before: WhatIf, after: WhatIf, asked
     kind = after.verdict.replace(" ", "-")
     when = f", {trace.made[:10]}" if trace.made else ""
     return (
-        f'<div class="fl-whatif"><p class="fl-hint">Recorded: {escape(trace.drafter)} drafting for '
-        f"{escape(trace.target)}{escape(when)}.</p>"
+        f'<div class="fl-whatif"><p class="fl-caption">Recorded: {escape(visible(trace.drafter))} drafting for '
+        f"{escape(visible(trace.target))}, γ {trace.gamma}, seed {trace.seed}{escape(visible(when))}.</p>"
         f"<p><b>{escape(name)}</b> {escape(token.status)}{escape(replaced)}: "
         f"{places.where(place.step, place.offset, place.position)}.</p>"
         '<table class="fl-table"><thead><tr><td></td><th scope="col">in the run</th><th scope="col">what if</th></tr>'
