@@ -33,10 +33,10 @@ BASELINE_mini_t5 := --steps 124 --alpha-every 60
 DISTILLED_mini_cnn := --recipe js --steps 320 --alpha-every 80
 DISTILLED_mini_lstm := --recipe js --steps 320 --alpha-every 80
 DISTILLED_mini_t5 := --recipe kl --steps 100 --alpha-every 50
-BASELINE_smollm2_cnn := --steps 450 --lr 0.004 --alpha-every 150 --alpha-articles 40
-BASELINE_smollm2_lstm := --steps 600 --lr 0.004 --alpha-every 150 --alpha-articles 40
-DISTILLED_smollm2_cnn := --recipe seqkd --steps 900 --alpha-every 150 --alpha-articles 40
-DISTILLED_smollm2_lstm := --recipe seqkd --steps 900 --alpha-every 150 --alpha-articles 40
+BASELINE_smollm2_cnn := --d-state 256 --layers 3 --steps 400 --lr 0.003 --alpha-every 200 --alpha-articles 40
+BASELINE_smollm2_lstm := --d-state 512 --steps 500 --lr 0.003 --alpha-every 250 --alpha-articles 40
+DISTILLED_smollm2_cnn := --recipe seqkd --steps 900 --alpha-every 300 --alpha-articles 40
+DISTILLED_smollm2_lstm := --recipe seqkd --steps 1000 --alpha-every 250 --alpha-articles 40
 # For a trial of the whole chain on little data: TARGET_ARGS='--steps copy_short=2,...' BASELINE_mini_cnn='--steps 2' and so on.
 # NGRAM_ARGS=--discount-fallback there.
 TARGET_ARGS ?=

@@ -1,7 +1,7 @@
 """The two lessons that the page begins with, for each target: settings that show one thing each. Pure.
 
-For `mini` chosen from the recorded benchmark (docs/log.md; tests/test_ui_cards.py holds them to it): the first drafter
-is faster than plain decoding and not perfect; the second is refused nearly always, so slower.
+Chosen from the recorded benchmark (docs/log.md; tests/test_ui_cards.py holds `mini` to it): the first drafter is faster
+than plain decoding and not perfect; the second is refused nearly always, so slower.
 """
 
 from __future__ import annotations
@@ -44,18 +44,13 @@ _WHY_SLOWER = (
     "This drafter only knows which words are common. Nearly every guess is refused, so each call still yields one "
     "word, and guessing costs time on top: slower than no drafter at all."
 )
-_COPIES = (
-    "This drafter copies from the article. Where the target copies too, several guesses are kept at once; where it "
-    "finds words of its own, all are refused."
-)
-
 LESSONS: dict[str, tuple[Lesson, ...]] = {
     "mini": (
         Lesson("good", "lstm@distilled", ORDER, GAMMA, "Culture", _WHY_FASTER),
         Lesson("bad", "ngram@distilled", 1, GAMMA, "Culture", _WHY_SLOWER),
     ),
     "smollm2": (
-        Lesson("good", "lookup", ORDER, GAMMA, "Culture", _COPIES),
+        Lesson("good", "lstm@distilled", ORDER, GAMMA, "Culture", _WHY_FASTER),
         Lesson("bad", "ngram@distilled", 1, GAMMA, "Culture", _WHY_SLOWER),
     ),
 }
