@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,7 @@ from fastllm.ui import limits, models
 from fastllm.ui.layout import build
 from fastllm.ui.league import tab as league_tab
 from fastllm.ui.targets import Targets
+from fastllm.ui.theme import launch_options
 from fastllm.ui.watch import handlers, recordings
 from fastllm.ui.watch.methods import KNOBS, MENUS
 from tests.test_trace import example
@@ -40,7 +42,7 @@ NOTICES, STATUS, PLAYER, TEXT, COMPARE = range(5)
 def page(tiny):
     """The running page's address."""
     blocks = build(tiny)
-    _, url, _ = blocks.launch(server_port=None, prevent_thread_lock=True, quiet=True, run_history=False, ssr_mode=False)
+    _, url, _ = blocks.launch(server_port=None, prevent_thread_lock=True, quiet=True, **launch_options())
     yield url
     blocks.close()
 
@@ -67,6 +69,8 @@ def arguments(article: str, **changes) -> dict:
         "lengths": "constant",
         "threshold": 0.6,
         "rollback": 2,
+        "nodes": 8,
+        "width": 2,
     }
     return values | changes | {"api_name": "/run"}
 
@@ -394,6 +398,16 @@ def test_a_burst_holds_what_fits_in_its_time_and_at_least_one_step():
     assert models.burst(run, 60.0) == []
 
 
+def test_the_next_run_begins_with_the_threshold_that_the_last_one_left(client, article):
+    """The status says both; a threshold of one's own is neither shown nor kept."""
+    found = []
+    for _ in range(2):
+        last = client.predict(**arguments(article, drafter="lookup", lengths="exit"))
+        found.append(re.search(r"threshold (\d\.\d\d) at first, now (\d\.\d\d)", last[STATUS]).groups())
+    assert found[1][0] == found[0][1]
+    assert "threshold" not in client.predict(**arguments(article, lengths="confidence", threshold=0.5))[STATUS]
+
+
 def test_only_the_run_is_offered_as_an_api(client):
     """Nothing else of the page is callable by name, and the session's state is no parameter."""
     info = client.view_api(return_format="dict", print_info=False)
@@ -402,6 +416,20 @@ def test_only_the_run_is_offered_as_an_api(client):
     sliders = ["gamma", "temperature", "top_p", "seed", "length"]
     methods = [*(menu.key for menu in MENUS), *(knob.key for knob in KNOBS)]
     assert names == ["article", "drafter", "n", *sliders, "target", *methods]
+
+
+def test_the_page_sends_less_than_200_kb_of_its_own(page):
+    """Page, configuration and theme as they go over the wire, compressed; Gradio's own files are not counted."""
+    sent = {}
+    for path in ("", "config", "theme.css"):
+        request = urllib.request.Request(page + path, headers={"Accept-Encoding": "gzip"})
+        with urllib.request.urlopen(request) as answer:
+            body = answer.read()
+            assert answer.headers.get("Content-Encoding") == "gzip" or len(body) < 1000, path
+            sent[path] = len(body)
+    assert sum(sent.values()) < 200_000, sent
+    with urllib.request.urlopen(page) as plain:
+        assert b"window.gradio_config" in plain.read()
 
 
 def test_the_session_holds_nothing_that_was_pasted():

@@ -14,9 +14,9 @@ from fastllm.ui.study import methods_tab, methods_view, records
 from tests.conftest import TEXTS
 from tests.test_readme import README
 from train.__main__ import main
-from train.contest import fastest, lines_of, table
+from train.contest import fastest, lines_of, load, table
 from train.measure import Job, Plan
-from train.named import NAMED
+from train.named import NAMED, Named
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,13 @@ def test_the_fastest_is_by_the_clock_and_else_by_tau():
     rows = [{"measured_speedup": s, "tau": t} for s, t in ((None, 9.0), (1.2, 2.0), (1.1, 3.0))]
     assert fastest(rows) == rows[1]
     assert fastest([rows[0], {"measured_speedup": None, "tau": 3.0}]) == rows[0]
+
+
+def test_a_target_is_not_measured_as_its_own_foreign_drafter(tiny):
+    """Nor is a line made for what is not there."""
+    drafters, lacking = load(tiny, [Named("a", "A", ("lookup", "slem:tiny"))])
+    assert list(drafters) == ["lookup"]
+    assert lacking == {"slem:tiny": "It is the target itself."}
     assert lines_of(NAMED, {}) == []
 
 

@@ -146,6 +146,14 @@ def test_a_deterministic_drafter_is_one_hot_and_an_empty_draft_is_a_plain_step(t
     assert not compare(last(nothing, 2, 2, 200)).differs
 
 
+def test_a_certain_drafter_takes_one_row_of_the_vocabulary(tiny, article):
+    """A matrix of all rows would be 9.7 GB for SmolLM2's 49,152 pieces; here it would be 160 GB."""
+    settings = Settings(2, Sampling(0.5), 0, 2, top=0)
+    q = model_chain(tiny.open(article), LookupDrafter(200_000), settings).drafter(())
+    assert q.shape == (200_000,)
+    assert float(q.sum()) == 1.0
+
+
 def test_temperature_zero_is_refused_with_a_reason(tiny, article):
     """A histogram of one text proves nothing."""
     with pytest.raises(ValueError, match="every sample is the same text"):

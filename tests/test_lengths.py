@@ -120,6 +120,17 @@ def test_the_exit_threshold_is_steered():
     assert policy.threshold == lowered
 
 
+def test_the_exit_threshold_as_a_table():
+    """r = (r + accepted / k) / 2 from .9; th' = th + .1 below .9, else th - .1, unchanged after a full draft; th moves
+    a tenth of the way (Draft & Verify, with e = .1). Worked by hand."""
+    policy, seen = Exit(4, 0.6), []
+    for drafted, accepted in ((4, 4), (2, 2), (4, 2), (3, 3), (3, 3), (1, 1), (0, 0)):
+        policy.learn(drafted, accepted)
+        seen.append(round(policy.threshold, 4))
+    # r: .95, .975, .7375, .86875, .934375, .9671875, unchanged
+    assert seen == [0.6, 0.59, 0.6, 0.61, 0.6, 0.59, 0.59]
+
+
 @pytest.mark.parametrize("spec", ["x", "", "constant:1", "confidence:x", "exit:-1", "bild:nan", "entropy:3"])
 def test_a_wrong_spec_is_told(spec):
     """One sentence that says what to give."""

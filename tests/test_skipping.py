@@ -16,6 +16,7 @@ from fastllm.drafters.skipping import SkippingDrafter, SkipSet
 from fastllm.drafters.staged import StagedDrafter
 from fastllm.sampling import Sampler
 from fastllm.source import Source
+from fastllm.targets import onnx_engine
 from fastllm.targets.load import load_target
 from fastllm.targets.sublayers import FAMILIES, family_of
 from fastllm.trace import from_json, to_json
@@ -120,6 +121,19 @@ def test_both_engines_leave_out_the_same(targets, name):
         torch.testing.assert_close(at_once[0], at_once[1], atol=2e-3, rtol=1e-3)
         torch.testing.assert_close(by_token[0], at_once[0], atol=2e-3, rtol=1e-3)
         torch.testing.assert_close(by_token[1], at_once[1], atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["t5-onnx", "llama-onnx"])
+def test_a_file_of_weights_that_is_too_large_to_be_packed_is_read_as_it_is(targets, name, monkeypatch):
+    """The same logits from the file's own pages, one row at a time and several."""
+    target, text = targets(name), [7, 9, 11, 5]
+    found = []
+    for most in (2**30, 0):
+        monkeypatch.setattr(onnx_engine, "PACKED_AT_MOST", most)
+        drafter = SkippingDrafter(target, random_skip(target, 1))
+        session = drafter.open(target.open(ARTICLE).source, target.sampler(Settings()))
+        found.append(torch.cat([session.score(text[:1]), session.score(text), session.score(text[:2], text[2:])]))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
 def test_without_a_session_the_prompt_is_read_by_the_whole_target(targets):

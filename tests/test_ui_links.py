@@ -14,8 +14,9 @@ def test_a_link_restores_every_setting():
     query = {"example": "weather", "drafter": "lookup", "n": "2", "gamma": "7", "temperature": "0.8", "seed": "42"}
     query |= {"top_p": "0.85", "length": "40", "view": "teacher", "__theme": "dark"}
     query |= {"way": "-then-", "rule": "block", "lengths": "entropy", "threshold": "0.35", "rollback": "3.5"}
+    query |= {"nodes": "12", "width": "3"}
     assert read(query, TOPICS, DRAFTERS) == Choice(
-        "Weather", "lookup", 2, 7, 0.8, 42, 0.85, 40, "-then-", "block", "entropy", 0.35, 3.5
+        "Weather", "lookup", 2, 7, 0.8, 42, 0.85, 40, "-then-", "block", "entropy", 0.35, 3.5, 12, 3
     )
 
 
@@ -53,6 +54,9 @@ def test_a_link_without_settings_chooses_nothing():
         ("threshold", "nan"),
         ("rollback", "-1"),
         ("rollback", "many"),
+        ("nodes", "17"),
+        ("nodes", "2.5"),
+        ("width", "0"),
         ("way", ""),
         ("way", "or"),
     ],
@@ -69,7 +73,8 @@ def test_a_bad_value_is_left_out_and_told(name, value):
 
 def test_a_method_without_its_threshold_begins_with_its_own():
     """Where a link names the line and not the value; a line that has none, and no line, leave the slider alone."""
-    assert knobs(read({"lengths": "confidence", "rule": "bild"}, TOPICS, DRAFTERS)) == [0.4, 2.0]
-    assert knobs(read({"lengths": "confidence", "threshold": "0.7"}, TOPICS, DRAFTERS)) == [0.7, None]
-    assert knobs(read({"lengths": "exit", "rule": "block"}, TOPICS, DRAFTERS)) == [None, None]
-    assert knobs(Choice()) == [None, None]
+    assert knobs(read({"lengths": "confidence", "rule": "bild"}, TOPICS, DRAFTERS)) == [0.4, 2.0, None, None]
+    assert knobs(read({"lengths": "confidence", "threshold": "0.7"}, TOPICS, DRAFTERS)) == [0.7, None, None, None]
+    assert knobs(read({"lengths": "exit", "rule": "block"}, TOPICS, DRAFTERS)) == [None] * 4
+    assert knobs(read({"rule": "follow", "width": "3"}, TOPICS, DRAFTERS)) == [None, None, 8, 3]
+    assert knobs(Choice()) == [None] * 4

@@ -104,18 +104,24 @@ def test_the_export_and_the_verdict_say_what_is_lossy():
 
 def test_thresholds_reach_the_settings_where_the_line_has_one(tiny):
     """A policy and a rule without one ignore the sliders, and a carried threshold is not asked for."""
-    threshold, rollback = KNOBS
+    threshold, rollback, nodes, width = KNOBS
     assert settings(tiny, lengths="bild", rule="bild", threshold=0.3, rollback=3).lengths == "bild:0.3"
     assert settings(tiny, lengths="bild", rule="bild", threshold=0.3, rollback=3).rollback == 3
     assert settings(tiny, rule="bild", rollback=0).rollback == 0
     assert (settings(tiny, threshold=0.3).lengths, settings(tiny, rollback=5).rollback) == ("constant", 0)
     assert settings(tiny, lengths="exit", threshold=0.3).lengths == "exit"
-    for name in ("threshold", "rollback"):
+    tree = settings(tiny, rule="follow", nodes=12, width=3)
+    assert (tree.nodes, tree.width) == (12, 3)
+    assert (settings(tiny, nodes=12, width=3), settings(tiny, rule="follow").nodes) == (settings(tiny), 8)
+    for name in ("threshold", "rollback", "nodes", "width"):
         with pytest.raises(ValueError, match=f"{name.capitalize()} must be a finite number"):
             settings(tiny, **{name: "much"})
     assert [shows(threshold)(x)["visible"] for x in ("bild", "exit", "constant", None)] == [True, False, False, False]
     assert [shows(rollback)(x)["visible"] for x in RULES] == [RULES[x].soft for x in RULES]
     assert (threshold.value("confidence"), threshold.value("constant"), rollback.value("bild")) == (0.4, 0.6, 2.0)
+    for knob in (nodes, width):
+        assert [shows(knob)(x)["visible"] for x in RULES] == [RULES[x].tree for x in RULES]
+        assert knob.kind is int
     for knob in KNOBS:
         assert all(knob.low <= value <= knob.high for value in knob.usual.values())
 

@@ -20,6 +20,9 @@ def load(target: Target, named: Sequence[Named]) -> tuple[dict[str, Drafter], di
     """The drafters of all methods that `target` has, by spec, and why each of the others is not there."""
     found, lacking = {}, {}
     for spec in dict.fromkeys(spec for one in named for spec in one.drafters):
+        if spec.partition(":")[2] == target.preset.name:
+            lacking[spec] = "It is the target itself."
+            continue
         try:
             found[spec] = load_drafter(target, spec)
         except DrafterError as error:

@@ -121,6 +121,12 @@ NAMED: tuple[Named, ...] = (
         published=Published("Chen et al. 2024", "up to 4.04×", "Sequoia, Llama-2 7B, A100"),
     ),
     Named(
+        "foreign",
+        "Another tokenizer",
+        ("slem:mini", "tli:mini"),
+        published=Published("Timor et al. 2025", "up to 2.8×", "SLEM and TLI, decoder-only models"),
+    ),
+    Named(
         "bild",
         "Big Little Decoder",
         ("t5", "lstm", "lookup"),

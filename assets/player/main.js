@@ -27,6 +27,7 @@ const inspector = makeInspector(part(".fl-inspector"), store, {
 });
 const table = makeTable(part(".fl-rejections"), store, inspect);
 const files = makeFiles(part(".fl-files"), store, openRecording);
+const visit = makeVisit(part(".fl-visit"), store, (text) => trigger("open_trace", { text }));
 const race = makeRace(part(".fl-racing"));
 const places = makePlaces(part(".fl-places"));
 const timeline = makeTimeline(part(".fl-timeline"));
@@ -156,6 +157,13 @@ function begin(live) {
   lead.state.on = live && !explained && !still.matches && !predict.on() && wanted === null;
   if (live) explained = true;
   playback.restart(!still.matches);
+  visit.begin(live);
+  // A run that was opened was made with settings of its own: those of the page do not make it stale.
+  const result = root.closest("#result");
+  if (result && store.head?.recorded) {
+    delete result.dataset.madeWith;
+    result.classList.remove("fl-stale");
+  }
   keepInAddress({ recorded: store.head?.recorded ? opened : null });
   opened = null;
 }
@@ -183,6 +191,7 @@ function take(message) {
   } else store.accept(message);
   if (store.complete) {
     showRun();
+    visit.add();
     settle();
   }
   show();

@@ -17,7 +17,7 @@ from fastllm.analysis.faults import FAULTS, Fault
 from fastllm.config import Settings
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.tree import without
-from fastllm.sampling import draw
+from fastllm.sampling import draw, one_hot
 from fastllm.targets.base import TargetSession
 from fastllm.targets.int8 import rounded
 from fastllm.trees import prefixes
@@ -158,7 +158,7 @@ def model_chain(session: TargetSession, drafter: Drafter, settings: Settings, to
         if not draft.ids:
             return None
         # A draft without q was chosen with certainty: one-hot.
-        return draft.q[0] if draft.q is not None else torch.eye(drafter.vocab_size)[draft.ids[0]]
+        return draft.q[0] if draft.q is not None else one_hot(draft.ids[:1], drafter.vocab_size)[0]
 
     return Chain(last, q, session.target.eos_ids, beside) if together else Chain(p, q, session.target.eos_ids)
 

@@ -136,10 +136,10 @@ def load_drafter(target: Target, spec: str) -> Drafter:
     family, parameter, variant = split_spec(spec)
     if variant and variant not in VARIANTS:
         raise DrafterError(f"{spec!r} names no variant: give @{' or @'.join(VARIANTS)}, or leave it out.")
-    if family in UNTRAINED:
+    if family in SOLE:
         if parameter or variant:
             raise DrafterError(f"The {family} drafter takes no parameter and no variant: call it {family!r}.")
-        return UNTRAINED[family](target)
+        return SOLE[family].make(target)
     if family == "ngram":
         if not (parameter and parameter.isdigit() and int(parameter) in ORDERS):
             raise DrafterError(
@@ -178,10 +178,33 @@ def _skip_file(preset: TargetPreset) -> Path:
     return Path(preset.drafters or "") / "self" / SKIP_FILE
 
 
-# Families of which there is one drafter a target, without parameter and variant.
-UNTRAINED: dict[str, Callable[[Target], Drafter]] = {
-    "lookup": lambda target: LookupDrafter(target.vocab_size),
-    "self": _of_itself,
+def _skip_sha256(preset: TargetPreset) -> str | None:
+    file = _skip_file(preset)
+    return file_sha256(file) if preset.drafters and file.is_file() else None
+
+
+def _has_skips(target: Target) -> bool:
+    return bool(target.preset.drafters) and SkippingDrafter.fits(_skip_file(target.preset), target)
+
+
+@dataclass(frozen=True)
+class Sole:
+    """A family of which a target has one drafter at most, without parameter and variant.
+
+    Attributes:
+        make: called with the target.
+        there: whether the target has it.
+        sha256: as of :func:`sha256_of`, by the target's preset.
+    """
+
+    make: Callable[[Target], Drafter]
+    there: Callable[[Target], bool]
+    sha256: Callable[[TargetPreset], str | None]
+
+
+SOLE: dict[str, Sole] = {
+    "lookup": Sole(lambda target: LookupDrafter(target.vocab_size), lambda target: True, lambda preset: ""),
+    "self": Sole(_of_itself, _has_skips, _skip_sha256),
 }
 
 
@@ -222,10 +245,8 @@ def split_spec(spec: str) -> tuple[str, str | None, str | None]:
 
 def available(target: Target) -> list[DrafterInfo]:
     """What can be loaded for `target`, in the order in which to offer it: both variants where both are."""
-    infos = [DrafterInfo("lookup", "lookup", LookupDrafter.title, 0)]
+    infos = [DrafterInfo(name, name, DRAFTERS[name].title, 0) for name, sole in SOLE.items() if sole.there(target)]
     if target.preset.drafters:
-        if SkippingDrafter.fits(_skip_file(target.preset), target):
-            infos.append(DrafterInfo("self", "self", SkippingDrafter.title, 0))
         folder = Path(target.preset.drafters)
         for variant in VARIANTS:
             for order in ORDERS:
@@ -261,10 +282,8 @@ def sha256_of(preset: TargetPreset, spec: str) -> str | None:
     if not found or found["family"] not in DRAFTERS:
         return None
     family, parameter, variant = found["family"], found["parameter"], found["variant"]
-    if family == "lookup":
-        return ""
-    if family == "self":
-        return file_sha256(_skip_file(preset)) if preset.drafters and _skip_file(preset).is_file() else None
+    if family in SOLE:
+        return SOLE[family].sha256(preset)
     if family in WHOLE and parameter:
         return folder_sha256(Path(parameter)) if Path(parameter).is_dir() else None
     try:

@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from fastllm.config import ASSETS
 from fastllm.trace import MAX_BYTES
 from fastllm.ui import limits
+from fastllm.ui.squeeze import Squeezed
 
 STYLE_SHEET = ASSETS / "style.css"
 PLAYER_SHEET = ASSETS / "player" / "player.css"
@@ -131,5 +133,6 @@ def launch_options() -> dict:
         "run_history": False,
         "ssr_mode": False,
         "max_file_size": MAX_BYTES,
+        "app_kwargs": {"middleware": [Middleware(Squeezed)]},
         "state_session_capacity": limits.SESSIONS,
     }

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from fastllm.ui.layout import build
 from fastllm.ui.models import get_target
 from fastllm.ui.theme import launch_options
-from tests.browser.test_page import TOKENS, run
+from tests.browser.test_page import TOKENS, run, set_number
 
 pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).resolve().parents[2]
 
 SIZES = [(1280, 720), (1366, 650), (1440, 900), (1920, 1080), (390, 844)]
 
@@ -172,3 +177,94 @@ def test_the_first_run_is_faster_and_not_perfect_and_the_second_lesson_is_slower
     # The lesson is told only as long as the settings are its own.
     page.click(".fl-card:has-text('Lookup')")
     page.wait_for_selector("#lesson", state="hidden")
+
+
+def test_the_walkthrough_can_be_followed_to_the_letter(open_page):
+    """docs/walkthrough.md, minutes 1 to 4 and 5, as a newcomer would: each name that it prints in bold is pressed, or
+    read on the page, where it says."""
+    guide = (ROOT / "docs" / "walkthrough.md").read_text(encoding="utf-8")
+    bold = {" ".join(name.split()) for name in re.findall(r"\*\*(.+?)\*\*", guide, re.S)}
+    page = open_page()
+    done: set[str] = set()
+
+    def reads(where: str, *names: str) -> None:
+        for name in names:
+            page.wait_for_function(
+                "([at, name]) => document.querySelector(at)?.innerText.toLowerCase().includes(name.toLowerCase())",
+                arg=[where, name],
+            )
+        done.update(names)
+
+    def press(name: str, where: str) -> None:
+        page.click(where)
+        done.add(name)
+
+    def ends(drafter: str) -> None:
+        page.wait_for_function(
+            "d => (s => s.complete && s.head.drafter.startsWith(d))(document.querySelector('.fl-player').store)",
+            arg=drafter,
+        )
+        page.wait_for_selector("#run:not(:disabled)")
+
+    tab = ".fl-tabs button[role=tab]:has-text('{}')"
+    press("Watch", tab.format("Watch"))
+    press("Run", "#run")
+    reads(".fl-lead", "drafter guesses four")
+    reads(".fl-lead", "drafter")
+    reads(".fl-lead", "target")
+    press("Skip", ".fl-lead-skip")
+    ends("lstm")
+    press("Explain", ".fl-lead-again")
+    page.keyboard.press("End")
+    reads(".fl-racing", "Race in measured time")
+    reads(".fl-tiles", "Tokens a call")
+    reads("#legend", "Accepted", "Rejected", "Ignored", "Resampled", "Bonus")
+    for view in ("calls", "text", "stream"):
+        press(view, f".fl-views label:has-text('{view}')")
+    reads("#result", "Compared with plain decoding, whole run")
+    press("Predict first", ".fl-predict-on")
+    page.locator(".fl-scrub input").evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input')); e.blur(); }")
+    page.keyboard.press("ArrowRight")
+    page.locator(f"{TOKENS}.fl-draft").first.click()
+    assert "of 1 right" in page.inner_text(".fl-score")
+    page.click(".fl-predict-on")
+    press("2. A bad drafter", "#lesson-bad")
+    ends("ngram:1")
+    page.keyboard.press("End")
+    assert float(page.inner_text(".fl-tile dd").split()[0]) < 1.2
+    reads(".fl-visit", "Runs of this visit")
+    page.click("[aria-label='Show run 1 again']")
+    ends("lstm")
+    press("More settings", "#more-button")
+    set_number(page, "#temperature", "0.8")
+    done.add("Temperature")
+    page.click("#run")
+    page.wait_for_selector("#more-button[data-changed='1']")
+    page.wait_for_function("document.querySelector('.fl-player').store.head.temperature === 0.8")
+    ends("ngram:1")
+    page.keyboard.press("End")
+    page.locator(f"{TOKENS}.fl-rejected").first.click()
+    press("Before temperature", ".fl-raw")
+    reads(".fl-inspector", "‹", "›")
+    page.keyboard.press("j")
+    page.keyboard.press("Escape")
+    assert page.locator(".fl-inspector").is_hidden()
+    press("Rejections of this run", ".fl-rejections summary")
+    press("1. A good drafter", "#lesson-good")
+    ends("lstm")
+    reads("#compare", "Identical")
+    press("Study", tab.format("Study"))
+    press("Lab", tab.format("Lab"))
+    press("Sample", "#lab-run")
+    reads("#lab-status", "p-value 0.21")
+    press("Skip the residual", "#lab-fault label:has-text('Skip the residual')")
+    page.click("#lab-run")
+    reads("#lab-status", "They differ", "982 times")
+    press("What if", tab.format("What if"))
+    page.click("#whatif-run input")
+    page.click("#whatif-run [role=option]:has-text('Science: 3-gram, sampled')")
+    page.wait_for_selector(".fl-whatif")
+    set_number(page, "#whatif-lenience", "0.05")
+    done.add("Lenience")
+    reads(".fl-whatif", "Now accepted")
+    assert bold - done == set()

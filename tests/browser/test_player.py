@@ -820,3 +820,26 @@ def test_nothing_moves_by_itself_for_who_wants_no_motion(browser):
     assert page.locator(".fl-lead").is_hidden()
     assert page.get_attribute("[data-do=play]", "aria-label") == "Play"
     context.close()
+
+
+def test_the_runs_of_a_visit_stand_side_by_side_and_come_back(page):
+    """Two runs, a row each with their figures; pressing one sends its trace to be opened, and it is the same run again,
+    with no row added."""
+    runs = [stage.trace(4), stage.trace(6, drafter="lookup")]
+    stage.send(page, *stage.live(runs[0]))
+    assert page.locator(".fl-visit").is_hidden()
+    told = stage.live(runs[1])
+    stage.send(page, *told, told[-1])
+    rows = page.locator(".fl-visit tbody tr")
+    assert [rows.nth(i).locator("td").all_inner_texts()[:8] for i in range(2)] == [
+        ["1", "The ferry left Port …", "mini", "ngram:3", "4", "1", "3.00", "67%"],
+        ["2", "The ferry left Port …", "mini", "lookup", "4", "1", "3.00", "67%"],
+    ]
+    assert page.get_attribute(".fl-visit [aria-current]", "aria-label") == "Show run 2 again"
+    page.click("[aria-label='Show run 1 again']")
+    kind, data = page.evaluate("sent.at(-1)")
+    assert kind == "open_trace"
+    assert from_json(data["text"]) == runs[0]
+    stage.send(page, messages.replay(runs[0]))
+    assert page.get_attribute(".fl-visit [aria-current]", "aria-label") == "Show run 1 again"
+    assert rows.count() == 2

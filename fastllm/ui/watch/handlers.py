@@ -148,21 +148,24 @@ class Show:
 
 
 def settings_of(
-    target: Target, gamma, temperature, top_p, seed, length, rule="", lengths="", threshold=None, rollback=None
-) -> Settings:
-    """The settings of the page's controls; `threshold` and `rollback` count where policy and rule have them.
+    target: Target, gamma, temperature, top_p, seed, length, rule="", lengths="", threshold=None, rollback=None,
+    nodes=None, width=None,
+) -> Settings:  # fmt: skip
+    """The settings of the page's controls; `threshold`, `rollback` and a tree's `nodes` and `width` count where policy
+    and rule have them.
 
     Raises:
         ValueError: one is empty or out of range, in a sentence fit for the page.
     """
     values = {"Gamma": gamma, "Temperature": temperature, "Top-p": top_p, "Seed": seed, "Length": length}
-    values |= {k: v for k, v in (("Threshold", threshold), ("Rollback", rollback)) if v is not None}
+    further = {"Threshold": threshold, "Rollback": rollback, "Nodes": nodes, "Width": width}
+    values |= {k: v for k, v in further.items() if v is not None}
     for name, value in values.items():
         if value is None or value == "":
             raise ValueError(f"{name} is empty: give a number.")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{name} must be a finite number.")
-        if name in ("Gamma", "Seed", "Length") and value % 1:
+        if name in ("Gamma", "Seed", "Length", "Nodes", "Width") and value % 1:
             raise ValueError(f"{name} must be a whole number, not {value}.")
     sampling = Sampling(float(temperature), 0, float(top_p), target.preset.no_repeat_ngram_size)
     if not 0 <= seed < 2**31:
@@ -173,7 +176,8 @@ def settings_of(
     if threshold is not None and kind and kind.threshold is not None and not kind.carried:
         policy = f"{policy}:{threshold:g}"
     forgiven = judge.threshold(None if rollback is None else float(rollback))
-    settings = Settings(int(gamma), sampling, int(seed), int(length), TOP, judge.key, policy, forgiven)
+    tree = {k: int(v) for k, v in (("nodes", nodes), ("width", width)) if v is not None and judge.tree}
+    settings = Settings(int(gamma), sampling, int(seed), int(length), TOP, judge.key, policy, forgiven, **tree)
     rule_of(settings), lengths_of(settings)  # what does not go together is told before the run begins
     return settings
 
@@ -196,6 +200,8 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
         lengths,
         threshold,
         rollback,
+        nodes,
+        width,
         live,
     ) -> AsyncGenerator[tuple, None]:
         """Summarise an article with speculative decoding, then with plain decoding, and compare the two.
@@ -205,7 +211,7 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
         try:
             # Closed at once when the visitor leaves, not whenever the garbage collector comes by.
             spec = models.spec_of(str(drafter), int(n or 0), str(way or ""))
-            chosen = gamma, temperature, top_p, seed, length, rule, lengths, threshold, rollback
+            chosen = gamma, temperature, top_p, seed, length, rule, lengths, threshold, rollback, nodes, width
             run_ = _run(article, spec, target, live, chosen)
             async with aclosing(limits.in_turn(run_, _waiting, lambda: live.stop)) as frames:
                 async for frame in frames:

@@ -54,6 +54,8 @@ class Choice:
     lengths: str | None = None
     threshold: float | None = None
     rollback: float | None = None
+    nodes: int | None = None
+    width: int | None = None
     notices: tuple[str, ...] = ()
 
 
@@ -83,7 +85,7 @@ def read(query: Mapping[str, str], topics: Sequence[str], drafters: Sequence[str
         ("seed", int, 0, MAX_SEED),
         ("top_p", float, MIN_TOP_P, 1),
         ("length", int, MIN_LENGTH, MAX_LENGTH),
-        *((knob.key, float, knob.low, knob.high) for knob in KNOBS),
+        *((knob.key, knob.kind, knob.low, knob.high) for knob in KNOBS),
     ):
         if name not in query:
             continue

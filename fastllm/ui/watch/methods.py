@@ -10,6 +10,7 @@ from html import escape
 
 import gradio as gr
 
+from fastllm.config import MAX_NODES, MAX_WIDTH, Settings
 from fastllm.drafters import COMPOSITES
 from fastllm.lengths import LENGTHS
 from fastllm.rules import RULES
@@ -59,12 +60,12 @@ MENUS: tuple[Menu, ...] = (
 
 @dataclass(frozen=True)
 class Knob:
-    """A threshold that some lines of a menu have.
+    """A number that some lines of a menu have: a threshold, or the size of a tree.
 
     Attributes:
         key: its name in handlers and in the page's address; the elem_id on the page, too.
         menu: the key of the menu that it belongs to.
-        low, high, step: of its slider.
+        low, high, step: of its slider; a step of 1 is a whole number's.
         usual: what each line that has it begins with.
     """
 
@@ -75,6 +76,11 @@ class Knob:
     high: float
     step: float
     usual: Mapping[str, float]
+
+    @property
+    def kind(self) -> type:
+        """Of its values."""
+        return int if self.step == 1 else float
 
     @property
     def first(self) -> float:
@@ -94,6 +100,14 @@ KNOBS: tuple[Knob, ...] = (
     Knob(
         "rollback", "rule", "Rollback, nats", 0, 10, 0.5,
         {k: r.rollback for k, r in RULES.items() if r.soft},
+    ),
+    Knob(
+        "nodes", "rule", "Nodes of the tree", 1, MAX_NODES, 1,
+        {k: Settings.nodes for k, r in RULES.items() if r.tree},
+    ),
+    Knob(
+        "width", "rule", "Most siblings", 1, MAX_WIDTH, 1,
+        {k: Settings.width for k, r in RULES.items() if r.tree},
     ),
 )  # fmt: skip
 # Rules under which a text may differ, while their threshold is above 0.

@@ -28,7 +28,7 @@ FOLDER = ASSETS / "player"
 # In the order in which they need each other.
 SCRIPTS = (
     "text", "store", "source", "race", "charts", "branches", "stream", "predict", "residual", "walk", "inspector",
-    "table", "files", "speech", "lead", "address", "playback", "main",
+    "table", "files", "visit", "speech", "lead", "address", "playback", "main",
 )  # fmt: skip
 
 

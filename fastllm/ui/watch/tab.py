@@ -70,11 +70,12 @@ _READABLE = """() => {
 }"""
 # The page's address says what was chosen; the article is named only where it is an example of ours.
 # What stands in DEFAULTS is left out of the address where nobody changed it.
-_LINK = """(drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, threshold, rollback, target) => {
+_LINK = """(drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, threshold, rollback, nodes, width,
+  target) => {
   const query = new URLSearchParams(location.search);
   const example = document.querySelector('#count [data-example]')?.dataset.example;
   const chosen = {example, drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, threshold, rollback,
-    target, view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
+    nodes, width, target, view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
   for (const [name, value] of Object.entries(chosen)) {
     if (value === '' || value === null || value === undefined || DEFAULTS[name] === value) query.delete(name);
     else query.set(name, value);
