@@ -140,7 +140,7 @@ SMALL = """() => [...document.querySelectorAll('#fastllm *')]
 
 
 def test_the_teacher_view_is_large_on_every_tab_and_shows_what_a_lecture_needs(open_page):
-    """16 px and more; drafter, gamma and temperature at hand; after a run speedup and verdict in sight on 1280 x 720."""
+    """16 px and more; drafter, gamma, temperature at hand; after a run speedup and verdict in sight on 1280 x 720."""
     page = open_page(1280, 720, query="&view=teacher")
     page.click("#run")
     page.wait_for_selector(".fl-compare .fl-same")
