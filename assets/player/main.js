@@ -78,8 +78,7 @@ function chosen(token) {
 
 function guess(at) {
   const i = Math.floor(playback.state.halves / 2);
-  predict.guess(i, store.steps[i], at);
-  playback.reveal();
+  if (predict.guess(i, store.steps[i], at)) playback.reveal();
 }
 
 function show() {
@@ -227,6 +226,12 @@ const act = {
 part(".fl-transport").addEventListener("click", (event) => act[event.target.closest("[data-do]")?.dataset.do]?.());
 part(".fl-scrub input").addEventListener("input", (event) => playback.seek(Number(event.target.value)));
 part(".fl-speed input").addEventListener("input", (event) => showSpeed(Number(event.target.value)));
+part(".fl-class-on").addEventListener("change", show);
+part(".fl-class-show").addEventListener("click", () => {
+  const i = Math.floor(playback.state.halves / 2);
+  predict.close(i, store.steps[i]);
+  playback.reveal();
+});
 part(".fl-predict-on").addEventListener("change", () => {
   if (!predict.on() && playback.state.halves % 2) playback.reveal();
   show();

@@ -1,9 +1,15 @@
-// Predict before reveal: the viewer says where the draft will be refused, then sees the verdict.
+// Predict before reveal: the viewer says where the draft will be refused, then sees the verdict. A class votes first.
 
 /** Where the draft of `step` was refused: the place of its rejected token, or its length where all was accepted. */
 function outcome(step) {
   const at = step.draft.findIndex((t) => t.status === "rejected");
   return at < 0 ? step.draft.length : at;
+}
+
+/** The place with the most of `votes` (place to how many), the first of equals; null where nobody voted. Pure. */
+function majority(votes) {
+  const order = [...votes].filter(([, n]) => n > 0).sort(([a, n], [b, m]) => m - n || a - b);
+  return order.length ? order[0][0] : null;
 }
 
 /** `branching()`: whether the run's drafts are trees. What is drawn of one is the path that the target took, so there
@@ -13,13 +19,67 @@ function makePredict(box, toggle, branching) {
   const score = box.querySelector(".fl-score");
   const guesses = new Map(); // step -> guessed place
   let right = 0;
+  // A class: a vote a press, for the step that is asked about; the answer is shown when the teacher says so.
+  const many = make("input", { type: "checkbox", class: "fl-class-on" });
+  const tally = make("output", { class: "fl-tally", "aria-label": "Votes of the class" });
+  const back = make("button", { type: "button", class: "fl-class-back" }, "Take one back");
+  const reveal = make("button", { type: "button", class: "fl-class-show" }, "Show the answer");
+  let cast = []; // the places that were voted for, in order
+  let votesRight = 0;
+  let votesAll = 0;
+  box.append(tally, back, reveal, make("label", { class: "fl-switch" }, many, " Count a class"));
+  back.addEventListener("click", () => {
+    cast.pop();
+    counted();
+  });
+  many.addEventListener("change", () => {
+    cast = [];
+    counted();
+  });
+
+  function votes() {
+    const found = new Map();
+    for (const at of cast) found.set(at, (found.get(at) ?? 0) + 1);
+    return found;
+  }
+
+  let named = (at) => String(at + 1);
+
+  function counted() {
+    const order = [...votes()].sort(([a], [b]) => a - b);
+    tally.replaceChildren(...order.map(([at, n]) => make("span", {}, `${named(at)} `, make("b", {}, String(n)))));
+    for (const button of [back, reveal]) button.disabled = !cast.length;
+  }
 
   function said() {
-    score.textContent = guesses.size ? `${right} of ${guesses.size} right` : "";
+    const ofClass = votesAll ? `; ${votesRight} of ${plural(votesAll, "vote")} right` : "";
+    score.textContent = guesses.size ? `${right} of ${guesses.size} right${ofClass}` : "";
+  }
+
+  /** A guess, or with a class a vote. Says whether the verdict is to be seen. */
+  function guess(i, step, at) {
+    if (!many.checked) {
+      settle(i, step, at);
+      return true;
+    }
+    if (!guesses.has(i)) cast.push(at);
+    counted();
+    return false;
+  }
+
+  /** The votes are closed: what most of the class said is its guess. */
+  function close(i, step) {
+    const at = majority(votes());
+    if (at === null) return;
+    votesAll += cast.length;
+    votesRight += cast.filter((vote) => vote === outcome(step)).length;
+    settle(i, step, at);
+    cast = [];
+    counted();
   }
 
   /** The first guess for a step counts, and no later one. */
-  function guess(i, step, at) {
+  function settle(i, step, at) {
     if (guesses.has(i)) return;
     guesses.set(i, at);
     if (at === outcome(step)) right += 1;
@@ -32,8 +92,12 @@ function makePredict(box, toggle, branching) {
     const i = Math.floor(halves / 2);
     const asking = halves % 2 === 1;
     box.querySelector(".fl-all-accepted").hidden = !asking;
+    for (const part of [tally, back, reveal]) part.hidden = !asking || !many.checked;
     if (asking) {
-      const n = steps[i].draft.length;
+      const { draft } = steps[i];
+      const n = draft.length;
+      named = (at) => (at < n ? tokenName(draft[at].text, ends(draft[at].id)) : "none");
+      counted();
       question.textContent = `Step ${i + 1}: which of the ${n} drafted tokens is rejected first? Click it or press 1 to ${Math.min(n, 9)}; 0 for none.`;
     } else if (guesses.has(i - 1)) {
       const step = steps[i - 1];
@@ -50,9 +114,11 @@ function makePredict(box, toggle, branching) {
 
   function clear() {
     guesses.clear();
-    right = 0;
+    right = votesRight = votesAll = 0;
+    cast = [];
+    counted();
     said();
   }
 
-  return { guess, show, clear, on: () => toggle.checked && !branching() };
+  return { guess, close, show, clear, on: () => toggle.checked && !branching() };
 }

@@ -20,7 +20,7 @@ from fastllm.ui.squeeze import Squeezed
 STYLE_SHEET = ASSETS / "style.css"
 PLAYER_SHEET = ASSETS / "player" / "player.css"
 INSPECTOR_SHEET = ASSETS / "player" / "inspector.css"
-STYLE_SHEETS = [STYLE_SHEET, PLAYER_SHEET, INSPECTOR_SHEET, ASSETS / "lab.css"]
+STYLE_SHEETS = [STYLE_SHEET, PLAYER_SHEET, INSPECTOR_SHEET, ASSETS / "lab.css", ASSETS / "teacher.css"]
 TINT = 0.12  # share of a status's colour in the background of its tokens; style.css reads it as --fl-tint
 
 

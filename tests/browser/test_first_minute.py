@@ -111,7 +111,8 @@ def test_a_link_that_sets_what_is_folded_away_covers_nothing(open_page, width, h
     page.fill("#seed input", "0")
     page.wait_for_selector("#more-button[data-changed='1']")
     page = open_page(width, height, query="&view=teacher&temperature=0.8&seed=3")
-    page.wait_for_selector("#more-button[data-changed='2']")
+    page.wait_for_selector("#more-button[data-changed='2']", state="attached")  # hidden: the temperature is in sight
+    assert page.locator("#temperature").is_visible()
     run(page)
     page.click("[data-do=back]")
 

@@ -203,6 +203,32 @@ def test_predicting_keeps_the_score_and_waits(page):
     assert page.locator("#fastllm.fl-veiled").count() == 0
 
 
+def test_a_class_votes_by_key_and_by_hand_before_the_answer_is_shown(page):
+    """Votes are counted by place, one can be taken back, the answer waits; the majority is the class's guess."""
+    page.check(".fl-predict-on")
+    stage.send(page, messages.replay(stage.trace(3)))
+    page.wait_for_selector(f"{TOKENS}.fl-draft")
+    page.check(".fl-class-on")
+    page.evaluate("document.activeElement.blur()")
+    assert page.locator(".fl-class-show").is_disabled()
+    for key in "33102":
+        page.keyboard.press(key)
+    page.locator(f"{TOKENS}.fl-draft").nth(2).click()
+    assert page.locator(".fl-tally span").all_inner_texts() == ["'two' 1", "'tugs' 1", "'ship0' 3", "none 1"]
+    page.click(".fl-class-back")
+    assert page.locator(".fl-tally span").all_inner_texts()[2] == "'ship0' 2"
+    assert shown(page) == 0
+    page.click(".fl-class-show")
+    assert page.inner_text(".fl-score") == "1 of 1 right; 2 of 5 votes right"
+    assert "Right: 'ship0' was rejected" in page.inner_text(".fl-question")
+    page.wait_for_selector(f"{TOKENS}.fl-draft")
+    assert page.locator(".fl-tally span").count() == 0
+    page.uncheck(".fl-class-on")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("1")
+    assert page.inner_text(".fl-score") == "1 of 2 right; 2 of 5 votes right"
+
+
 def test_the_inspector_opens_by_mouse_and_says_why_a_token_was_refused(page):
     """p, q, u, min(1, p/q), beta, rank, both distributions, the residual with its bound, and the article."""
     replay(page, stage.trace(2))

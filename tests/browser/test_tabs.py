@@ -131,6 +131,36 @@ def test_a_result_of_the_lab_belongs_to_its_settings_and_is_made_again_with_twen
     page.wait_for_function("document.querySelectorAll('#lab-path .scatterlayer .trace').length >= 20")
 
 
+# The texts below 16 px that are seen, with their size; symbols of Gradio's own aside.
+SMALL = """() => [...document.querySelectorAll('#fastllm *')]
+  .filter(e => e.checkVisibility?.({visibilityProperty: true})
+  && !e.closest('.fl-unseen') && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim())
+  && parseFloat(getComputedStyle(e).fontSize) < 16 && e.getBoundingClientRect().height > 2)
+  .map(e => [e.textContent.trim().slice(0, 40), getComputedStyle(e).fontSize])"""
+
+
+def test_the_teacher_view_is_large_on_every_tab_and_shows_what_a_lecture_needs(open_page):
+    """16 px and more; drafter, gamma, temperature at hand; after a run speedup and verdict in sight on 1280 x 720."""
+    page = open_page(1280, 720, query="&view=teacher")
+    page.click("#run")
+    page.wait_for_selector(".fl-compare .fl-same")
+    page.keyboard.press("End")
+    for part in ("#drafter", "#gamma input[type=number]", "#temperature input[type=number]", ".fl-speedup", ".fl-same"):
+        page.wait_for_function(
+            "part => { const b = document.querySelector(part).getBoundingClientRect();"
+            " return b.height > 0 && b.top >= 0 && b.bottom <= innerHeight; }",
+            arg=part,
+            timeout=5000,
+        )
+    assert page.evaluate(SMALL) == []
+    for name, there in (
+        ("League", "#league-run"), ("Lab", "#lab-run"), ("What if", "#whatif-run"), ("Study", "#bench-speed svg"),
+    ):  # fmt: skip
+        page.click(f".fl-tabs button[role=tab]:has-text('{name}')")
+        page.wait_for_selector(there)
+        assert page.evaluate(SMALL) == [], name
+
+
 def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab):
     """The words, three charts, and other figures at another temperature."""
     page = open_tab("Study")

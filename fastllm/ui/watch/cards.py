@@ -28,6 +28,8 @@ element.addEventListener('change', (event) => {
   if (event.target.checked) props.value = event.target.value;
 });
 watch('value', checked);
+// A link's drafter may be named before the cards of its target are dealt.
+new MutationObserver(checked).observe(element, {childList: true, subtree: true});
 checked();
 """
 
