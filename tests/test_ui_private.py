@@ -13,6 +13,7 @@ from gradio_client import Client
 from fastllm.ui.layout import build
 from fastllm.ui.private import log_failure
 from fastllm.ui.theme import launch_options
+from fastllm.ui.watch.methods import KNOBS, MENUS
 from tests.conftest import ARTICLE
 
 SECRET = "Quillonbury"
@@ -163,7 +164,8 @@ def test_an_error_inside_a_function_is_logged_without_its_message(tiny, monkeypa
     _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     try:
         with caplog.at_level(logging.DEBUG):
-            said = answer(url, "run", [PASTED, "lookup", 3, 4, 0, 1, 0, 16, None, "", "token", "constant"])
+            usual = [*(menu.usual for menu in MENUS), *(knob.first for knob in KNOBS)]
+            said = answer(url, "run", [PASTED, "lookup", 3, 4, 0, 1, 0, 16, None, *usual, None])
             config = httpx.get(f"{url}config", timeout=30).json()
             for d in config["dependencies"]:
                 if not d["queue"] and d["backend_fn"]:
