@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from fastllm.targets.base import TargetSession
 from fastllm.ui import limits
 from fastllm.ui.layout import build
 from fastllm.ui.theme import launch_options
@@ -12,8 +15,10 @@ from tests.load.clients import Visit, report, visits
 
 @pytest.fixture
 def page(tiny, monkeypatch):
-    """The running page; two visitors have a turn at once."""
+    """The running page; two visitors have a turn at once, and no turn is over before the last visitor has come."""
     monkeypatch.setattr(limits, "line", limits.Line(2, 2))
+    score = TargetSession.score
+    monkeypatch.setattr(TargetSession, "score", lambda *a: (time.sleep(0.06), score(*a))[1])
     blocks = build(tiny)
     _, url, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **launch_options())
     yield url
