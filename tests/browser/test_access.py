@@ -76,6 +76,9 @@ def test_the_summary_and_the_run_are_reached_by_key(open_page):
     assert page.evaluate("document.activeElement.textContent") == "Skip to the run"
     assert page.locator(".fl-skip").bounding_box()["y"] >= 0
     summary = page.get_by_label("Summary, whole run")
+    # Gradio disables the field anew whenever it draws it again.
+    page.evaluate("document.querySelector('#summary textarea').disabled = true")
+    page.wait_for_selector("#summary textarea:enabled")
     summary.focus()
     assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
     assert summary.input_value()

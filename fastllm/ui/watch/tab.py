@@ -62,11 +62,18 @@ _RESTORED = """() => {
   else if (query.has('autorun')) setTimeout(() => document.querySelector('#run').click());
 }""".replace("TO_PLAYER", _TO_PLAYER.format("fl-restored"))
 # A text field that nobody can type into is disabled, so that no key reaches it: read-only, it can be read by key, too.
+# Gradio disables it anew whenever it draws the field again, so it is looked after for as long as the page stands.
 _READABLE = """() => {
-  const text = document.querySelector('#summary textarea');
-  text.readOnly = true;
-  text.setAttribute('aria-label', 'Summary, whole run');
-  text.disabled = false;
+  const readable = () => {
+    const text = document.querySelector('#summary textarea');
+    if (!text?.disabled) return;
+    text.readOnly = true;
+    text.setAttribute('aria-label', 'Summary, whole run');
+    text.disabled = false;
+  };
+  readable();
+  new MutationObserver(readable).observe(document.querySelector('#summary'),
+    {attributes: true, attributeFilter: ['disabled'], childList: true, subtree: true});
 }"""
 # The page's address says what was chosen; the article is named only where it is an example of ours.
 # What stands in DEFAULTS is left out of the address where nobody changed it.
