@@ -231,7 +231,7 @@ def test_the_walkthrough_can_be_followed_to_the_letter(open_page):
     tab = ".fl-tabs button[role=tab]:has-text('{}')"
     press("Watch", tab.format("Watch"))
     press("Run", "#run")
-    reads(".fl-lead", "drafter guesses four")
+    reads(".fl-lead", "drafter guesses eight")
     reads(".fl-lead", "drafter")
     reads(".fl-lead", "target")
     press("Skip", ".fl-lead-skip")

@@ -36,6 +36,7 @@ element.addEventListener('change', (event) => {
 watch('value', checked);
 // A link's drafter may be named before the cards of its target are dealt.
 new MutationObserver(checked).observe(element, {childList: true, subtree: true});
+new ResizeObserver(checked).observe(element);
 checked();
 """
 
