@@ -17,7 +17,7 @@ def joined(main: str = MAIN, given=(), **files: str) -> dict[str, str]:
 
 
 def test_files_come_in_the_order_in_which_they_need_each_other():
-    """Depth first, in the order of the imports; each once, main.js last; a file of the folder is part of it or refused."""
+    """Depth first, in the order of the imports; each once, main.js last."""
     order = list(
         joined(
             'import { b } from "./b.js";\nimport { a } from "./a.js";\nb(a);',
@@ -32,7 +32,7 @@ def test_files_come_in_the_order_in_which_they_need_each_other():
 def test_the_words_of_modules_and_comments_go_and_the_code_stays():
     """Imports over several lines, every form of export, comments of a line and of several; a comment in code stays."""
     found = joined(
-        'import {\n  a, B,\n  c, d,\n} from "./a.js";\n// said\nconst x = /** @type {any} */ (a); // why\nB(c, d, x);\n',
+        'import {\n  a, B,\n  c, d,\n} from "./a.js";\n// said\nconst x = /** @type {any} */ (a); // y\nB(c, d, x);\n',
         a="// @ts-check\n/** Says\n * a lot. */\nexport function a() {\n  /* and */ return 1;\n}\n\n"
         "export class B {}\nexport async function c() {}\n"
         'export const d = "export function // no */";\nlet own = 1;\n/* before */ own += 1;\n',
@@ -41,7 +41,7 @@ def test_the_words_of_modules_and_comments_go_and_the_code_stays():
         "function a() {\n return 1;\n}\nclass B {}\nasync function c() {}\n"
         'const d = "export function // no */";\nlet own = 1;\n own += 1;'
     )
-    assert found["main.js"] == "const x = /** @type {any} */ (a); // why\nB(c, d, x);"
+    assert found["main.js"] == "const x = /** @type {any} */ (a); // y\nB(c, d, x);"
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,7 @@ import json
 from fastllm.analysis.metrics import running
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Plain, Step, Trace
 from fastllm.ui.theme import INSPECTOR_SHEET, PLAYER_SHEET, STYLE_SHEET, css
-from fastllm.ui.watch import messages
-from fastllm.ui.watch import scripts
+from fastllm.ui.watch import messages, scripts
 from fastllm.ui.watch.player import FOLDER, script, sources
 from tests.browser import chromium
 
