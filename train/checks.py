@@ -36,9 +36,9 @@ def no_folder(args: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be a file, and {place} is a folder.")
 
 
-def recorded_place(place: Path | None, kind: str, target: str) -> Path | None:
+def recorded_place(place: Path, kind: str, target: str) -> Path:
     """Where figures recorded of a target go: to `place`, or, where that is a folder, into it under their own name."""
-    return recorded_file(kind, target, place) if place and place.is_dir() else place
+    return recorded_file(kind, target, place) if place.is_dir() else place
 
 
 def numbers(args: argparse.Namespace, kind: Callable[[str], T], name: str) -> list[T]:

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
     record = Record("alphas", vars(args) | {"records": [str(p) for p in args.records]}, [])
     records = [_read(p) for p in args.records]
     target = records[0]["arguments"]["target"]
-    mark, place = recorded_name("alpha", target), recorded_place(args.json, "alpha", target)
+    mark, place = recorded_name("alpha", target), args.json and recorded_place(args.json, "alpha", target)
     if args.readme:
         check_marks(args.readme, mark)
     rows = collect(records)

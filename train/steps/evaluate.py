@@ -89,7 +89,8 @@ def summary_rouge(target: Target, pairs: Sequence[Pair], max_new_tokens: int) ->
 
 
 def _write(result: dict, args: argparse.Namespace) -> None:
-    if place := recorded_place(args.json, "benchmark", result["target"]["name"]):
+    if args.json:
+        place = recorded_place(args.json, "benchmark", result["target"]["name"])
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(result, indent=1) + "\n")
     print(update_readme(result, args.readme))
