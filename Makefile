@@ -86,6 +86,10 @@ lint: $(VENV)/.installed-dev ## linter only, mending what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: types
+types: ## check the types of the player's modules (needs node; the page does not)
+	npx --yes --package=typescript@7 tsc -p assets/player/jsconfig.json
+
 .PHONY: lmplz
 lmplz: $(VENV)/.installed ## build KenLM's estimator from its source distribution (names the Debian packages it needs)
 	$(BIN)/python -m train.lmplz

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
+from dataclasses import fields
 
 import pytest
 
+from fastllm import trace
+from fastllm.analysis.rejections import Rejection
 from fastllm.ui.watch import player, scripts
 
 MAIN = 'import { a } from "./a.js";\n'
@@ -94,3 +100,51 @@ def test_the_player_is_one_strict_script_of_all_its_modules():
     names = list(scripts.bodies(player.sources(), given=player.GIVEN))
     assert names[-1] == "main.js"
     assert set(names) == {f.name for f in player.FOLDER.glob("*.js")}
+
+
+DECLARATIONS = (player.FOLDER / "globals.d.ts").read_text(encoding="utf-8")
+FIELDS = json.loads((player.FOLDER / "fields.json").read_text(encoding="utf-8"))
+
+
+def interface(name: str) -> set[str]:
+    """The fields that globals.d.ts gives to `name`, without those of objects inside."""
+    (body,) = re.findall(rf"^interface {name} \{{(.*?)\}}$", DECLARATIONS, flags=re.MULTILINE | re.DOTALL)
+    flat = re.sub(r"\{[^{}]*\}|\[[^\[\]]*\]|/\*\*.*?\*/", "", body, flags=re.DOTALL)
+    return set(re.findall(r"(\w+)\??:", flat))
+
+
+def named(kind: type) -> set[str]:
+    return {f.name for f in fields(kind)}
+
+
+def test_every_module_asks_for_its_types_to_be_checked():
+    """Editors and tsc look into a file that begins so."""
+    assert [name for name, text in player.sources().items() if not text.startswith("// @ts-check\n")] == []
+
+
+def test_the_types_of_the_modules_are_those_of_python():
+    """What a message carries, in globals.d.ts, field by field: the trace's, those of fields.json, the configuration."""
+    for kind in (trace.Candidate, trace.DraftToken, trace.SideToken, trace.Emitted, trace.Article, Rejection):
+        assert interface(kind.__name__) == named(kind), kind
+    assert interface("Step") == named(trace.Step) | set(FIELDS["step"])
+    assert interface("Head") == named(trace.Trace) - {"steps"} | set(FIELDS["head"])
+    assert interface("Message") == set(FIELDS["message"])
+    assert interface("Rejection") == set(FIELDS["rejection"])
+    assert interface("Fields") == set(FIELDS)
+    (config,) = re.findall(r"^const CONFIG = (.*);$", player.script(), flags=re.MULTILINE)
+    assert interface("Config") == set(json.loads(config))
+
+
+def test_what_is_declared_is_given_to_the_script():
+    """Nothing is used that is not there; `upload` is given and not used."""
+    declared = re.findall(r"^declare const (\w+):", DECLARATIONS, flags=re.MULTILINE)
+    assert set(declared) == set(player.GIVEN) - {"upload"}
+
+
+def test_the_types_of_the_modules_hold():
+    """tsc, in the strictness of jsconfig.json, has no finding."""
+    if not shutil.which("tsc"):
+        pytest.skip("there is no tsc here: npm install --global typescript, or `make types`")
+    done = subprocess.run(["tsc", "-p", str(player.FOLDER / "jsconfig.json")], capture_output=True, text=True)
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0

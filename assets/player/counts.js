@@ -100,6 +100,7 @@ const Z = 1.96; // of a 95 % interval
  * Wilson's 95 % interval of the share successes / n, n > 0 (as analysis.metrics.wilson).
  * @param {number} successes
  * @param {number} n
+ * @returns {[low: number, high: number]}
  */
 export function wilson(successes, n) {
   const [share, square] = [successes / n, Z * Z];
