@@ -20,8 +20,6 @@ TRAIN := $(MALLOC) $(BIN)/python -m train
 DRAFTER = $(TRAIN) drafter --target $(TARGET) --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet \
 	--pseudo $(TAUGHT)/pseudo-greedy.jsonl,$(TAUGHT)/pseudo-sampled.jsonl --cache $(TAUGHT)/cache
 TAUGHT = $(STATE)/$(TARGET)
-# The embedded target's recorded figures bear no name.
-SUFFIX = $(if $(filter mini,$(TARGET)),,-$(TARGET))
 # By target: its trained families, and for each how the baseline and the distilled drafter are taught. `mini`: a recipe
 # among the best of each family in README's table of alpha, for longer than there. `smollm2`: its own texts alone, since
 # its distributions over thousands of articles take a CPU days.
@@ -129,7 +127,7 @@ alphas: $(VENV)/.installed ## teach every drafter by every recipe, equally long;
 		$(DRAFTER) --family $$family --recipe $$recipe --init checkpoints/$(TARGET)/$$family-baseline --steps $(ALPHA_STEPS) \
 			--alpha-every 40 --state $(TAUGHT)/alphas/$$family-$$recipe --out $(TAUGHT)/alphas/$$family-$$recipe/out || exit 1; \
 	done; done
-	$(BIN)/python -m train alphas --records $(TAUGHT)/alphas/*/out/record.json --json assets/alpha$(SUFFIX).json --readme README.md
+	$(BIN)/python -m train alphas --records $(TAUGHT)/alphas/*/out/record.json --json assets --readme README.md
 
 .PHONY: manifest
 manifest: ## list what lies in checkpoints/ with its hashes
@@ -138,14 +136,14 @@ manifest: ## list what lies in checkpoints/ with its hashes
 .PHONY: evaluate
 evaluate: $(VENV)/.installed ## measure every drafter of TARGET= on ARTICLES=100 not trained on; writes assets/ and README's table; hours
 	$(TRAIN) evaluate --target $(TARGET) --data $(DATA)/validation.parquet --articles $(ARTICLES) $(EVALUATE) \
-		--state $(TAUGHT)/evaluate --json assets/benchmark$(SUFFIX).json --readme README.md
+		--state $(TAUGHT)/evaluate --json assets --readme README.md
 
 .PHONY: study
-study: $(VENV)/.installed ## count rejections by kind, drafter and position on 30 validation articles; writes assets/study.json
+study: $(VENV)/.installed ## count the rejections of TARGET= by kind, drafter and position on 30 articles; writes assets/study.json
 	rm -rf $(STATE)/study
-	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 30 --drafters $(STUDY) --gamma 4 \
+	$(TRAIN) evaluate --target $(TARGET) --data $(DATA)/validation.parquet --articles 30 --drafters $(STUDY) --gamma 4 \
 		--temperature 0,1 --traces $(STATE)/study
-	$(BIN)/python -m fastllm.analysis.study $(STATE)/study --json assets/study.json
+	$(BIN)/python -m fastllm.analysis.study $(STATE)/study
 
 # Recorded runs of our own articles for the page's menu: name, example, arguments. Titles stand in assets/traces/index.json.
 define RECORD

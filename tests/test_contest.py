@@ -7,12 +7,10 @@ import json
 import gradio as gr
 import pytest
 
-from fastllm.config import ASSETS
 from fastllm.lengths import lengths_of
 from fastllm.rules import rule_of
 from fastllm.ui.study import methods_tab, methods_view, records
 from tests.conftest import TEXTS
-from tests.test_readme import README
 from train.__main__ import main
 from train.contest import fastest, lines_of, load, table
 from train.measure import Job, Plan
@@ -134,11 +132,3 @@ def test_study_draws_what_was_recorded(result, tiny):
     said = [str(c.value) for c in page.blocks.values() if isinstance(c, gr.HTML)]
     assert sum("Fastest of the exact" in text for text in said) == 1
     assert not any("other weights" in text for text in said)
-
-
-def test_the_tables_in_readme_are_the_recorded_ones():
-    """Where a target's methods were measured, what stands between its marks in README."""
-    for file in ASSETS.glob("methods-*.json"):
-        mark = file.stem
-        written = README.split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
-        assert written == table(json.loads(file.read_text()))

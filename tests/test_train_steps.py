@@ -283,7 +283,7 @@ def test_greedy_acceptance_figures_agree(evaluation):
 def test_the_table_is_written_between_its_marks(evaluation, tmp_path):
     """README keeps what is around the marks; a file without marks is refused."""
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- benchmark:begin -->\nold\n<!-- benchmark:end -->\nafter\n")
+    readme.write_text("before\n<!-- benchmark-target:begin -->\nold\n<!-- benchmark-target:end -->\nafter\n")
     update_readme(evaluation, readme)
     text = readme.read_text()
     assert text.startswith("before\n")
@@ -291,7 +291,7 @@ def test_the_table_is_written_between_its_marks(evaluation, tmp_path):
     assert benchmark_table(evaluation) in text
     assert "old" not in text
     readme.write_text("nothing")
-    with pytest.raises(ValueError, match="benchmark:begin"):
+    with pytest.raises(ValueError, match="benchmark-target:begin"):
         update_readme(evaluation, readme)
 
 

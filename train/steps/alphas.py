@@ -11,13 +11,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastllm.recorded import recorded_name
+from train.checks import recorded_place
 from train.record import Record
-from train.table import check_marks, mark_of, write_between
+from train.table import check_marks, write_between
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="record.json of each run")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None, help="file, or folder such as assets")
     parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
 
 
@@ -96,12 +98,13 @@ def run(args: argparse.Namespace) -> None:
     """Collect, write, print."""
     record = Record("alphas", vars(args) | {"records": [str(p) for p in args.records]}, [])
     records = [_read(p) for p in args.records]
-    mark = mark_of(records[0]["arguments"]["target"], "alpha")
+    target = records[0]["arguments"]["target"]
+    mark, place = recorded_name("alpha", target), args.json and recorded_place(args.json, "alpha", target)
     if args.readme:
         check_marks(args.readme, mark)
     rows = collect(records)
-    if args.json:
-        args.json.write_text(json.dumps({"rows": rows, **record.as_dict()}, indent=1) + "\n")
+    if place:
+        place.write_text(json.dumps({"rows": rows, **record.as_dict()}, indent=1) + "\n")
     table = alpha_table(rows)
     if args.readme:
         write_between(args.readme, mark, table)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from fastllm import console
 from fastllm.config import ASSETS
+from fastllm.recorded import recorded_name
 from fastllm.targets.load import load_target
-from train.checks import at_least, no_folder, numbers
+from train.checks import at_least, numbers, recorded_place
 from train.contest import jobs_of, lines_of, load, table
 from train.data import HUB_NAME, sample_pairs
 from train.measure import Job, Plan, measure, mismatches
@@ -35,17 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", default=None, help="auto (ONNX Runtime where it can), onnx or torch; also ENGINE=")
     parser.add_argument("--state", type=Path, default=None, help="folder to keep each article in, to go on after a cut")
-    parser.add_argument("--json", type=Path, default=None, help="default: assets/methods-TARGET.json; Study draws it")
-    parser.add_argument(
-        "--readme", type=Path, default=None, help="write the table into this file, between its marks methods-TARGET"
-    )
+    parser.add_argument("--json", type=Path, default=ASSETS, help="file or folder; in assets/ Study draws it")
+    parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
 
 
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
     at_least(1, args, "articles", "max_new_tokens")
     at_least(0, args, "seed")
-    no_folder(args, "json")
     if args.state and args.state.exists() and not args.state.is_dir():
         raise ValueError(f"--state must be a folder, and {args.state} is a file.")
     gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     record = Record("methods", vars(args), [args.data])
     target = load_target(args.target, engine=args.engine)
     console.tell(target.notes)
-    mark = f"methods-{target.preset.name}"
+    mark = recorded_name("methods", args.target)
     if args.readme:
         check_marks(args.readme, mark)
     drafters, lacking = load(target, named)
@@ -92,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
         **record.as_dict(),
         "seconds": round(sum(one.seconds for one in found), 1),
     }
-    file = args.json or ASSETS / f"{mark}.json"
+    file = recorded_place(args.json, "methods", args.target)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = table(result)

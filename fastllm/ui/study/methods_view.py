@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from fastllm.config import ASSETS
+from fastllm.recorded import recorded_file
 from fastllm.ui.plots import BLUE, GREY, ORANGE, label, say, styled
 
 _COLOURS = (BLUE, ORANGE)
@@ -20,7 +20,7 @@ Lines = Sequence[Mapping[str, Any]]
 def recorded(name: str) -> dict[str, Any]:
     """The table of the target `name` that lies in assets/, or nothing."""
     try:
-        found = json.loads((ASSETS / f"methods-{name}.json").read_text(encoding="utf-8"))
+        found = json.loads(recorded_file("methods", name).read_text(encoding="utf-8"))
         return found if found["lines"] and found["target"]["sha256"] else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
