@@ -1,4 +1,4 @@
-"""What figures recorded of a target are called: their file in assets/, and the marks of their table in docs/figures.md. Pure."""
+"""What figures recorded of a target are called: file in assets/, marks of the table in docs/figures.md. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``python -m train methods``: every method of a target against plain decoding and against each other, in one run.
 
-All of them decode the same articles by turns, at T = 0 and 1; of each method (train/named.py) the fastest setting goes
-into the table, beside the figure that its paper reports.
+All of them decode the same articles by turns, at T = 0 and 1; of each method (train/named.py) the setting that was
+fastest on one half of them goes into the table, as measured on the other, beside the figure that its paper reports.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from fastllm.config import ASSETS
 from fastllm.recorded import recorded_name
 from fastllm.targets.load import load_target
 from train.checks import at_least, numbers, recorded_place
-from train.contest import jobs_of, lines_of, load, table
+from train.contest import halves, jobs_of, lines_of, load, row_of_halves, table
 from train.data import HUB_NAME, sample_pairs
 from train.measure import Job, Plan, measure, mismatches
 from train.named import NAMED
 from train.record import Record
-from train.results import plain_row, row_of
+from train.results import plain_row
 from train.table import check_marks, write_between
 
 
@@ -42,7 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
-    at_least(1, args, "articles", "max_new_tokens")
+    at_least(4, args, "articles")  # two to choose settings on, two to measure them on
+    at_least(1, args, "max_new_tokens")
     at_least(0, args, "seed")
     if args.state and args.state.exists() and not args.state.is_dir():
         raise ValueError(f"--state must be a folder, and {args.state} is a file.")
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     traces = dict(zip(jobs, zip(*(one.traces for one in found), strict=True), strict=True))
     plain = {job.temperature: traces[job] for job in jobs if not job.drafter}
     rows = {
-        key: [row_of(job, traces[job], plain[job.temperature], args.seed) for job in some]
+        key: [row_of_halves(job, traces[job], plain[job.temperature], args.seed) for job in some]
         for key, some in ways.items()
         if some
     }
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
         "target": {"name": args.target, "sha256": target.sha256, "plain": [plain_row(t, p) for t, p in plain.items()]},
         "engine": target.engine.name,
         "articles": args.articles,
+        "chosen_on": len(halves(args.articles)[0]),
         "lines": lines_of(named, rows),
         "rows": rows,
         "lacking": lacking,

@@ -113,8 +113,8 @@ def header_html(result: Mapping[str, Any]) -> str:
     """What was measured, on what, over how much."""
     return (
         '<div class="fl-lab-intro"><p><b>Which method pays here?</b> Every method on the same articles by turns; of '
-        "each, the setting that was fastest on them. Hollow: the text may be another.</p>"
-        f'<p class="fl-recorded"><b>Recorded, not live:</b> {result["articles"]} articles, '
+        "each, the setting that was fastest on one half of them, measured on the other. Hollow: the text may be "
+        f'another.</p><p class="fl-recorded"><b>Recorded, not live:</b> {result["articles"]} articles, '
         f"{escape(str(result.get('finished', ''))[:10])}, {escape(str(result.get('machine', '')))}, engine "
         f"{escape(str(result.get('engine', '')))}.</p></div>"
     )
