@@ -31,13 +31,14 @@ test("a draft is half a step where it is shown before its verdict, and no draft 
 });
 
 test("five steps a second take 200 ms each, and the end of a whole run is rest", (t) => {
-  const { pass, playback } = playing(t);
+  const { pass, shown, playback } = playing(t);
   pass(199);
   assert.equal(playback.state.halves, 0);
   pass(1);
   assert.equal(playback.state.halves, 2);
   pass(600);
   assert.deepEqual(playback.state, { halves: 8, playing: false, speed: FIVE });
+  assert.deepEqual(shown, [2, 4, 6, 8, 8]);
 });
 
 test("at one step a second the draft stands for half of it", (t) => {
@@ -55,6 +56,11 @@ test("all at once is all at once, and what comes later is shown when it is there
   playback.grown();
   assert.equal(playback.state.halves, 10);
   assert.equal(playback.state.playing, true);
+});
+
+test("all at once comes to rest at the end of a whole run", (t) => {
+  const { playback } = playing(t, { speed: AT_ONCE });
+  assert.deepEqual([playback.state.halves, playback.state.playing], [8, false]);
 });
 
 test("playback waits at the end of what has come, and goes on with what is new", (t) => {
@@ -110,6 +116,20 @@ test("a step forward, a step back and a place pause, and none leaves the run", (
   assert.equal(playback.state.halves, 8);
 });
 
+test("a step back, a place and a pause stop what plays, and say so", (t) => {
+  const { pass, shown, playback } = playing(t);
+  for (const stop of [playback.back, () => playback.seek(1), playback.pause]) {
+    playback.seek(1);
+    playback.play(true);
+    shown.length = 0;
+    stop();
+    assert.ok(shown.length > 0);
+    const { halves } = playback.state;
+    pass(5000);
+    assert.deepEqual([playback.state.halves, playback.state.playing], [halves, false]);
+  }
+});
+
 test("back from a draft hides the draft alone", (t) => {
   const { pass, playback } = playing(t, { speed: A_SECOND });
   pass(1500);
@@ -127,6 +147,8 @@ test("who predicts sees the draft and no verdict, however long it takes", (t) =>
   playback.reveal();
   assert.equal(playback.state.halves, 2);
   pass(500);
+  assert.equal(playback.state.halves, 3);
+  pass(60_000);
   assert.equal(playback.state.halves, 3);
 });
 

@@ -70,6 +70,14 @@ test("block verification draws from norm(max(0, w p - q)) with the weight of the
   assertRows(residualRows(t, null, false, how), [[0, 2 / 3], [1, 1 / 3], [2, 0]]);
 });
 
+test("a candidate of the drafter's alone is weighed too", () => {
+  // w p = .3 is more than the drafter's .25 at w = .75, and less than it at w = .5.
+  const t = token(2, [0.5, 0.4, 0.1], [0.1, 0.25, 0.65]);
+  t.p_top = t.p_top.filter((c) => c.id !== 1);
+  assertRows(residualRows(t, null, false, { w: 0.75, mass: 0.5 }), [[0, 0.55], [2, 0], [1, 0.1]]);
+  assertRows(residualRows(t, null, false, { w: 0.5, mass: 0.5 }), [[0, 0.3], [2, 0]]);
+});
+
 test("a weight never exceeds 1, and with 1 block verification is the token rule", () => {
   const t = token(2, P, Q);
   const draft = [{ p: 0.8, q: 0.2, chance: 1 }, t];

@@ -17,6 +17,7 @@ test("a filter is a sign with a number, a range or a number, with either decimal
   assert.deepEqual([0.05, 0.1, 0.4, 0.5].map(rangeOf("0.1..0,4")), [false, true, true, false]);
   assert.deepEqual([7, 7.1].map(rangeOf("7")), [true, false]);
   assert.equal(rangeOf("=1e-3")(0.001), true);
+  assert.deepEqual([2.9, 3].map(rangeOf("<3")), [true, false]);
 });
 
 test("nothing is no filter, and what cannot be read is told from it", () => {
@@ -46,6 +47,8 @@ test("rows are ordered by a column both ways, what was not recorded last, equals
   assert.deepEqual(chosen({ column: "token" }), [2, 0, 1, 3]);
 });
 
-test("each column has a title of its own", () => {
+test("each column has a title of its own, and those of figures and places are filtered by numbers", () => {
+  const numbers = COLUMNS.filter(([, , isNumber]) => isNumber).map(([key]) => key);
+  assert.deepEqual(numbers, ["step", "offset", "u", "p", "q", "chance", "beta", "rank"]);
   assert.equal(new Set(COLUMNS.map(([, title]) => title)).size, COLUMNS.length);
 });

@@ -39,4 +39,5 @@ test("around a kept token is the summary, around a refused one the text that it 
   assert.deepEqual(piecesAround(store, 1, 0), { pieces: [" a", " c", " d", " g"], index: 2 });
   assert.deepEqual(piecesAround(store, 1, 3), { pieces: [" a", " c", " d", " g"], index: 3 });
   assert.deepEqual(piecesAround(store, 1, 2), { pieces: [" a", " c", " d", " e", " f"], index: 4 });
+  assert.deepEqual(piecesAround(store, 1, 1), { pieces: [" a", " c", " d", " e"], index: 3 });
 });
