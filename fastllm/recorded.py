@@ -1,4 +1,4 @@
-"""What figures recorded of a target are called: their file in assets/, and the marks of their table in README. Pure."""
+"""What figures recorded of a target are called: file in assets/, marks of the table in docs/figures.md. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from fastllm.config import ASSETS
 
 EMBEDDED = "mini"
-# What of it is a table in README; `study` is drawn only.
+# What of it is a table in docs/figures.md; `study` is drawn only.
 TABLES = ("benchmark", "alpha", "methods")
 
 

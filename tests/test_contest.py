@@ -34,7 +34,7 @@ def result(arguments, tmp_path_factory) -> dict:
     readme = place / "README.md"
     readme.write_text("a\n<!-- methods-tiny:begin -->\n<!-- methods-tiny:end -->\nz\n")
     more = ["--methods", "lookup,block,bild,self", "--gamma", "2,3", "--json", str(place / "out.json")]
-    assert main([*arguments, *more, "--readme", str(readme)]) == 0
+    assert main([*arguments, *more, "--table", str(readme)]) == 0
     found = json.loads((place / "out.json").read_text())
     assert table(found) in readme.read_text()
     return found
@@ -115,7 +115,7 @@ def test_every_named_method_goes_with_its_temperatures(tiny):
 @pytest.mark.parametrize(("more", "words"), [
     (("--methods", "magic"), "--methods names 'magic', which is none"),
     (("--methods", "self"), "no drafter of these methods"),
-    (("--readme", "nowhere.md"), "There is no file nowhere.md"),
+    (("--table", "nowhere.md"), "There is no file nowhere.md"),
     (("--articles", "9"), "5 usable pairs; --articles asks for 9"),
     (("--articles", "3"), "--articles must be 4 or more"),
 ])  # fmt: skip

@@ -119,7 +119,7 @@ def test_alphas_are_collected_from_records(place, tmp_path, capsys):
     readme = tmp_path / "README.md"
     readme.write_text("a\n<!-- alpha-target:begin -->\n<!-- alpha-target:end -->\nb\n")
     out = tmp_path / "alpha.json"
-    assert main(["alphas", "--records", *records, "--json", str(out), "--readme", str(readme)]) == 0
+    assert main(["alphas", "--records", *records, "--json", str(out), "--table", str(readme)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert {r["recipe"] for r in rows} == {"kl", "tvd"}
     means = [r["alpha_greedy"] + r["alpha_sampled"] for r in rows]

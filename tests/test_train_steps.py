@@ -213,7 +213,7 @@ def test_a_row_that_could_not_be_timed_is_a_row_all_the_same(evaluation):
 
 
 def test_many_gammas_become_one_line_a_drafter(evaluation):
-    """The README's table shows the fastest gamma, and beside it the one that the theorem would choose."""
+    """The table shows the fastest gamma, and beside it the one that the theorem would choose."""
     timed = {"speedup_interval": [0.1, 0.9], "trouble": ""}
     rows = [{**r, **timed, "gamma": g, "measured_speedup": g / 10} for r in evaluation["rows"] for g in range(1, 9)]
     result = {**evaluation, "rows": rows, "best": best_gammas(rows)}

@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--merge", default=None, help="measure nothing: join these results, A.json,B.json, of one target"
     )
     parser.add_argument("--traces", type=Path, default=None, help="folder for one JSON trace per article and job")
-    parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
+    parser.add_argument("--table", type=Path, default=None, help="write the table into this file, between its marks")
 
 
 def summary_rouge(target: Target, pairs: Sequence[Pair], max_new_tokens: int) -> dict[str, float]:
@@ -93,7 +93,7 @@ def _write(result: dict, args: argparse.Namespace) -> None:
         place = recorded_place(args.json, "benchmark", result["target"]["name"])
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(result, indent=1) + "\n")
-    print(update_readme(result, args.readme))
+    print(update_readme(result, args.table))
 
 
 def _check_places(args: argparse.Namespace, target: str) -> None:
@@ -105,8 +105,8 @@ def _check_places(args: argparse.Namespace, target: str) -> None:
     for option, folder in (("state", args.state), ("traces", args.traces)):
         if folder and folder.exists() and not folder.is_dir():
             raise ValueError(f"--{option} must be a folder, and {folder} is a file.")
-    if args.readme:
-        check_marks(args.readme, recorded_name("benchmark", target))
+    if args.table:
+        check_marks(args.table, recorded_name("benchmark", target))
 
 
 def _read_result(file: Path) -> dict:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default=None, help="auto (ONNX Runtime where it can), onnx or torch; also ENGINE=")
     parser.add_argument("--state", type=Path, default=None, help="folder to keep each article in, to go on after a cut")
     parser.add_argument("--json", type=Path, default=ASSETS, help="file or folder; in assets/ Study draws it")
-    parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
+    parser.add_argument("--table", type=Path, default=None, help="write the table into this file, between its marks")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> None:
     target = load_target(args.target, engine=args.engine)
     console.tell(target.notes)
     mark = recorded_name("methods", args.target)
-    if args.readme:
-        check_marks(args.readme, mark)
+    if args.table:
+        check_marks(args.table, mark)
     drafters, lacking = load(target, named)
     ways = jobs_of(named, drafters, gammas, temperatures)
     if not any(ways.values()):
@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = table(result)
-    if args.readme:
-        write_between(args.readme, mark, text)
+    if args.table:
+        write_between(args.table, mark, text)
     print(text)
     if wrong:
         raise ValueError(f"{wrong} greedy texts differ from plain decoding's; in float32 that is a bug.")
