@@ -20,10 +20,8 @@ TRAIN := $(MALLOC) $(BIN)/python -m train
 DRAFTER = $(TRAIN) drafter --target $(TARGET) --data $(DATA)/train.parquet --validation $(DATA)/validation.parquet \
 	--pseudo $(TAUGHT)/pseudo-greedy.jsonl,$(TAUGHT)/pseudo-sampled.jsonl --cache $(TAUGHT)/cache
 TAUGHT = $(STATE)/$(TARGET)
-# The embedded target's recorded figures bear no name.
-SUFFIX = $(if $(filter mini,$(TARGET)),,-$(TARGET))
 # By target: its trained families, and for each how the baseline and the distilled drafter are taught. `mini`: a recipe
-# among the best of each family in README's table of alpha, for longer than there. `smollm2`: its own texts alone, since
+# among the best of each family in the table of alpha (docs/figures.md), for longer than there. `smollm2`: its own texts alone, since
 # its distributions over thousands of articles take a CPU days.
 FAMILIES_mini := cnn lstm t5
 FAMILIES_smollm2 := cnn lstm
@@ -88,6 +86,10 @@ lint: $(VENV)/.installed-dev ## linter only, mending what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+.PHONY: types
+types: ## check the types of the player's modules (needs node; the page does not)
+	npx --yes --package=typescript@7 tsc -p assets/player/jsconfig.json
+
 .PHONY: lmplz
 lmplz: $(VENV)/.installed ## build KenLM's estimator from its source distribution (names the Debian packages it needs)
 	$(BIN)/python -m train.lmplz
@@ -124,28 +126,29 @@ drafters: $(VENV)/.installed lmplz ## train every drafter of TARGET= again, taug
 	$(MAKE) manifest
 
 .PHONY: alphas
-alphas: $(VENV)/.installed ## teach every drafter by every recipe, equally long; writes assets/alpha.json and README's table
+alphas: $(VENV)/.installed ## teach every drafter by every recipe, equally long; writes assets/ and docs/figures.md
 	for family in $(FAMILIES_$(TARGET)); do for recipe in $(RECIPES); do \
 		$(DRAFTER) --family $$family --recipe $$recipe --init checkpoints/$(TARGET)/$$family-baseline --steps $(ALPHA_STEPS) \
 			--alpha-every 40 --state $(TAUGHT)/alphas/$$family-$$recipe --out $(TAUGHT)/alphas/$$family-$$recipe/out || exit 1; \
 	done; done
-	$(BIN)/python -m train alphas --records $(TAUGHT)/alphas/*/out/record.json --json assets/alpha$(SUFFIX).json --readme README.md
+	$(BIN)/python -m train alphas --records $(TAUGHT)/alphas/*/out/record.json --json assets --table docs/figures.md
 
 .PHONY: manifest
 manifest: ## list what lies in checkpoints/ with its hashes
 	$(BIN)/python -m fastllm.checkpoints
 
 .PHONY: evaluate
-evaluate: $(VENV)/.installed ## measure every drafter of TARGET= on ARTICLES=100 not trained on; writes assets/ and README's table; hours
+evaluate: $(VENV)/.installed ## measure every drafter of TARGET= on ARTICLES=100 not trained on; writes assets/, docs/figures.md and README's short table; hours
 	$(TRAIN) evaluate --target $(TARGET) --data $(DATA)/validation.parquet --articles $(ARTICLES) $(EVALUATE) \
-		--state $(TAUGHT)/evaluate --json assets/benchmark$(SUFFIX).json --readme README.md
+		--state $(TAUGHT)/evaluate --json assets --table docs/figures.md
+	$(BIN)/python -m train headline --table README.md
 
 .PHONY: study
-study: $(VENV)/.installed ## count rejections by kind, drafter and position on 30 validation articles; writes assets/study.json
+study: $(VENV)/.installed ## count the rejections of TARGET= by kind, drafter and position on 30 articles; writes assets/study.json
 	rm -rf $(STATE)/study
-	$(TRAIN) evaluate --target mini --data $(DATA)/validation.parquet --articles 30 --drafters $(STUDY) --gamma 4 \
+	$(TRAIN) evaluate --target $(TARGET) --data $(DATA)/validation.parquet --articles 30 --drafters $(STUDY) --gamma 4 \
 		--temperature 0,1 --traces $(STATE)/study
-	$(BIN)/python -m fastllm.analysis.study $(STATE)/study --json assets/study.json
+	$(BIN)/python -m fastllm.analysis.study $(STATE)/study
 
 # Recorded runs of our own articles for the page's menu: name, example, arguments. Titles stand in assets/traces/index.json.
 define RECORD

@@ -7,26 +7,24 @@ import json
 import gradio as gr
 import pytest
 
-from fastllm.config import ASSETS
 from fastllm.lengths import lengths_of
 from fastllm.rules import rule_of
 from fastllm.ui.study import methods_tab, methods_view, records
 from tests.conftest import TEXTS
-from tests.test_readme import README
 from train.__main__ import main
-from train.contest import fastest, lines_of, load, table
+from train.contest import fastest, halves, lines_of, load, table
 from train.measure import Job, Plan
 from train.named import NAMED, Named
 
 
 @pytest.fixture(scope="module")
 def arguments(tiny_folder, tmp_path_factory) -> list[str]:
-    """A tiny target that has lookup and itself, two articles."""
+    """A tiny target that has lookup and itself, four articles: two to choose on, two to measure on."""
     place = tmp_path_factory.mktemp("contest")
     data = place / "pairs.jsonl"
-    rows = [{"id": f"p{i}", "article": " ".join(TEXTS[i:]), "highlights": TEXTS[i]} for i in range(3)]
+    rows = [{"id": f"p{i}", "article": " ".join(TEXTS[i:] + TEXTS[:i]), "highlights": TEXTS[i]} for i in range(5)]
     data.write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return ["methods", "--target", str(tiny_folder), "--data", str(data), "--articles", "2", "--max-new-tokens", "8"]
+    return ["methods", "--target", str(tiny_folder), "--data", str(data), "--articles", "4", "--max-new-tokens", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,7 @@ def result(arguments, tmp_path_factory) -> dict:
     readme = place / "README.md"
     readme.write_text("a\n<!-- methods-tiny:begin -->\n<!-- methods-tiny:end -->\nz\n")
     more = ["--methods", "lookup,block,bild,self", "--gamma", "2,3", "--json", str(place / "out.json")]
-    assert main([*arguments, *more, "--readme", str(readme)]) == 0
+    assert main([*arguments, *more, "--table", str(readme)]) == 0
     found = json.loads((place / "out.json").read_text())
     assert table(found) in readme.read_text()
     return found
@@ -51,7 +49,8 @@ def test_every_method_has_its_lines_and_each_line_the_fastest_of_its_rows(result
     for line in result["lines"]:
         rows = [r for r in result["rows"][line["method"]] if r["temperature"] == line["temperature"]]
         best = fastest(rows)
-        assert (line["gamma"], line["tau"]) == (best["gamma"], best["tau"])
+        assert (line["gamma"], line["tau"], line["articles"]) == (best["gamma"], best["tau"], 2)
+        assert best["chosen_by"]["articles"] == result["chosen_on"] == 2
         assert line["lossless"] is (line["method"] != "bild")
     assert [r["rule"] for r in result["rows"]["block"]] == ["block"] * 2
     assert [(r["lengths"], r["rollback"], r["gamma"]) for r in result["rows"]["bild"]] == [
@@ -63,6 +62,7 @@ def test_every_method_has_its_lines_and_each_line_the_fastest_of_its_rows(result
 def test_the_table_marks_what_is_quoted_from_memory_and_what_is_lossy(result):
     """A row a line; the published figure with its paper."""
     text = table(result)
+    assert "fastest on 2 of them, measured on the other 2" in text
     assert text.count("\n| ") == 2 + len(result["lines"])
     (block,) = (row for row in text.splitlines() if "| Block verification |" in row)
     assert "rule block" in block
@@ -75,10 +75,20 @@ def test_the_table_marks_what_is_quoted_from_memory_and_what_is_lossy(result):
 
 
 def test_the_fastest_is_by_the_clock_and_else_by_tau():
-    """A row that could not be timed loses to one that could."""
-    rows = [{"measured_speedup": s, "tau": t} for s, t in ((None, 9.0), (1.2, 2.0), (1.1, 3.0))]
+    """A row that could not be timed loses to one that could; what a row has where it is reported chooses nothing."""
+    figures = ((None, 9.0, 5.0), (1.2, 2.0, 0.8), (1.1, 3.0, 4.0), (None, 3.0, 6.0))
+    rows = [{"measured_speedup": r, "tau": r, "chosen_by": {"measured_speedup": s, "tau": t}} for s, t, r in figures]
     assert fastest(rows) == rows[1]
-    assert fastest([rows[0], {"measured_speedup": None, "tau": 3.0}]) == rows[0]
+    assert fastest([rows[0], rows[3]]) == rows[0]
+
+
+def test_a_setting_is_chosen_on_other_articles_than_it_is_measured_on():
+    """No article is in both halves, none in neither, and each half has as many of either order of the jobs."""
+    for articles in (4, 8, 50):
+        first, second = halves(articles)
+        assert sorted(first + second) == list(range(articles))
+    for half in halves(8):
+        assert [n % 2 for n in half] == [0, 1, 0, 1]
 
 
 def test_a_target_is_not_measured_as_its_own_foreign_drafter(tiny):
@@ -105,8 +115,9 @@ def test_every_named_method_goes_with_its_temperatures(tiny):
 @pytest.mark.parametrize(("more", "words"), [
     (("--methods", "magic"), "--methods names 'magic', which is none"),
     (("--methods", "self"), "no drafter of these methods"),
-    (("--readme", "nowhere.md"), "There is no file nowhere.md"),
-    (("--articles", "9"), "3 usable pairs; --articles asks for 9"),
+    (("--table", "nowhere.md"), "There is no file nowhere.md"),
+    (("--articles", "9"), "5 usable pairs; --articles asks for 9"),
+    (("--articles", "3"), "--articles must be 4 or more"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_told(arguments, tmp_path, capsys, more, words):
     """One sentence, before any article."""
@@ -134,11 +145,3 @@ def test_study_draws_what_was_recorded(result, tiny):
     said = [str(c.value) for c in page.blocks.values() if isinstance(c, gr.HTML)]
     assert sum("Fastest of the exact" in text for text in said) == 1
     assert not any("other weights" in text for text in said)
-
-
-def test_the_tables_in_readme_are_the_recorded_ones():
-    """Where a target's methods were measured, what stands between its marks in README."""
-    for file in ASSETS.glob("methods-*.json"):
-        mark = file.stem
-        written = README.split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
-        assert written == table(json.loads(file.read_text()))

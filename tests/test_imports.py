@@ -12,7 +12,20 @@ FILES = sorted([ROOT / "app.py", *(ROOT / "fastllm").rglob("*.py"), *(ROOT / "tr
 
 # Modules of fastllm in layers: a module may import its own layer and those below.
 LAYERS = [
-    {"cache", "config", "console", "trace", "source", "checkpoints", "loading", "paper", "places", "sheet", "visible"},
+    {
+        "cache",
+        "config",
+        "console",
+        "trace",
+        "source",
+        "checkpoints",
+        "loading",
+        "paper",
+        "places",
+        "recorded",
+        "sheet",
+        "visible",
+    },
     {"sampling", "trees", "verify", "rules", "rules.*", "lengths", "drafters.errors"},
     {"targets", "targets.*", "targets.graphs.*"},
     {"drafters.base"},

@@ -1,4 +1,4 @@
-"""README is true: its front matter, its commands, its tree and its tables."""
+"""README and docs/figures.md are true: front matter, commands, tree and tables."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ import yaml
 from fastllm.checkpoints import folder_sha256
 from fastllm.config import PRESETS
 from fastllm.drafters import DRAFTERS
+from fastllm.recorded import TABLES, recorded_file, recorded_name
 from train.__main__ import STEPS, build_parser
+from train.contest import table as methods_table
+from train.steps import headline
 from train.steps.alphas import alpha_table
-from train.table import benchmark_table
+from train.table import benchmark_table, check_marks
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FIGURES = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
 REQUIREMENTS = dict(
     re.match(r"([A-Za-z0-9_-]+)(.*)", line).groups()
     for line in (ROOT / "requirements.txt").read_text().splitlines()
@@ -123,10 +127,37 @@ def test_targets_and_drafters_are_all_described():
         assert f"`{family}" in README
 
 
-def test_the_benchmark_table_is_the_recorded_one():
-    """The table between the marks is what assets/benchmark.json gives, over enough articles for an interval."""
-    result = json.loads((ROOT / "assets" / "benchmark.json").read_text())
-    assert between("benchmark") == benchmark_table(result)
+WRITERS = {"benchmark": benchmark_table, "alpha": lambda found: alpha_table(found["rows"]), "methods": methods_table}
+
+
+@pytest.mark.parametrize("target", PRESETS)
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_table_is_the_recorded_one(kind, target):
+    """What stands between a target's marks is what its file in assets/ gives; marks may wait for figures, not they for
+    marks."""
+    file, mark = recorded_file(kind, target), recorded_name(kind, target)
+    if file.is_file():
+        assert between(mark) == WRITERS[kind](json.loads(file.read_text()))
+    else:
+        assert f"<!-- {mark}:begin -->" not in FIGURES or not between(mark)
+
+
+def test_the_short_table_is_that_of_the_recorded_benchmarks():
+    """README's own, of all targets that have one."""
+    results = [json.loads(f.read_text(encoding="utf-8")) for f in headline.files()]
+    assert between(headline.MARK, README) == headline.headline(results)
+
+
+def test_all_targets_that_are_measured_have_marks():
+    """The two that bring their own drafters: `--table docs/figures.md` finds all their places."""
+    for target in ("mini", "smollm2"):
+        for kind in TABLES:
+            check_marks(ROOT / "docs" / "figures.md", recorded_name(kind, target))
+
+
+def test_the_benchmark_is_over_enough_articles_for_an_interval():
+    """And no greedy text differed from plain decoding's."""
+    result = json.loads(recorded_file("benchmark", "mini").read_text())
     assert result["articles"] >= 40
     assert result["greedy_mismatches"] == 0
 
@@ -137,13 +168,12 @@ def test_screenshots_are_there(name):
     assert (ROOT / "assets" / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def between(mark: str) -> str:
-    """What stands in README between two marks."""
-    return README.split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
+def between(mark: str, text: str = FIGURES) -> str:
+    """What stands in a document between two marks."""
+    return text.split(f"<!-- {mark}:begin -->")[1].split(f"<!-- {mark}:end -->")[0].strip()
 
 
-def test_the_alpha_table_is_the_recorded_one():
-    """README's table of recipes is made from assets/alpha.json, whose runs belong to the target that lies here."""
-    recorded = json.loads((ROOT / "assets" / "alpha.json").read_text())
-    assert between("alpha") == alpha_table(recorded["rows"])
+def test_the_alphas_belong_to_the_target_that_lies_here():
+    """Whoever trains it anew records them anew."""
+    recorded = json.loads(recorded_file("alpha", "mini").read_text())
     assert {r["target_sha256"] for r in recorded["rows"]} == {folder_sha256(ROOT / "checkpoints" / "mini" / "target")}

@@ -9,8 +9,9 @@ import pytest
 
 from fastllm.analysis import study as studies
 from fastllm.analysis.metrics import wilson
-from fastllm.analysis.study import FILE, Count, StudyError, from_file, main, study, to_json
+from fastllm.analysis.study import Count, StudyError, from_file, main, study, to_json
 from fastllm.config import PRESETS
+from fastllm.recorded import recorded_file
 from fastllm.trace import from_json
 from fastllm.ui.study import tab as study_tab
 from fastllm.ui.study import view as study_view
@@ -100,6 +101,10 @@ def test_evaluate_writes_traces_and_the_command_counts_them(tmp_path, capsys):
     out = tmp_path / "study.json"
     assert main([str(folder), "--json", str(out)]) == 0
     assert from_file(out).articles == 2
+    named = recorded_file("study", from_file(out).target, tmp_path / "traces")
+    assert main([str(folder), "--json", str(folder)]) == 0
+    assert from_file(named) == from_file(out)
+    named.unlink()
     assert "2 ways over 2 articles" in capsys.readouterr().out
     with pytest.raises(ValueError, match="earlier run"):
         write_traces(folder, ways, Record("evaluate", {}, []))
@@ -109,7 +114,7 @@ def test_evaluate_writes_traces_and_the_command_counts_them(tmp_path, capsys):
 
 def test_the_committed_study_is_recorded_and_plain():
     """assets/study.json: at least 30 articles, when and how it was made, no token longer than a word."""
-    made = from_file()
+    made = from_file(recorded_file("study", "mini"))
     assert made.articles >= 30
     assert made.made
     assert "--traces" in made.command
@@ -152,7 +157,7 @@ def test_the_page_says_that_it_is_recorded():
 def test_the_tab_builds_with_and_without_a_study(tmp_path):
     """The committed study, one of another target with a remark, and a missing one with a sentence."""
     preset = PRESETS["mini"]
-    committed = Records(preset, "another", FILE, tmp_path / "none.json")
+    committed = Records(preset, "another", recorded_file("study", "mini"), tmp_path / "none.json")
     with gr.Blocks() as page:
         study_tab.rejections(committed)
     values = [str(b.value) for b in page.blocks.values() if isinstance(b, gr.HTML)]

@@ -117,9 +117,9 @@ def test_alphas_are_collected_from_records(place, tmp_path, capsys):
         assert main(arguments(place, tmp_path / name, "cnn", "--recipe", name, "--steps", "2")) == 0
     records = [str(tmp_path / name / "cnn-distilled" / "record.json") for name in ("kl", "tvd")]
     readme = tmp_path / "README.md"
-    readme.write_text("a\n<!-- alpha:begin -->\n<!-- alpha:end -->\nb\n")
+    readme.write_text("a\n<!-- alpha-target:begin -->\n<!-- alpha-target:end -->\nb\n")
     out = tmp_path / "alpha.json"
-    assert main(["alphas", "--records", *records, "--json", str(out), "--readme", str(readme)]) == 0
+    assert main(["alphas", "--records", *records, "--json", str(out), "--table", str(readme)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert {r["recipe"] for r in rows} == {"kl", "tvd"}
     means = [r["alpha_greedy"] + r["alpha_sampled"] for r in rows]

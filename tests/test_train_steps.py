@@ -213,7 +213,7 @@ def test_a_row_that_could_not_be_timed_is_a_row_all_the_same(evaluation):
 
 
 def test_many_gammas_become_one_line_a_drafter(evaluation):
-    """The README's table shows the fastest gamma, and beside it the one that the theorem would choose."""
+    """The table shows the fastest gamma, and beside it the one that the theorem would choose."""
     timed = {"speedup_interval": [0.1, 0.9], "trouble": ""}
     rows = [{**r, **timed, "gamma": g, "measured_speedup": g / 10} for r in evaluation["rows"] for g in range(1, 9)]
     result = {**evaluation, "rows": rows, "best": best_gammas(rows)}
@@ -283,7 +283,7 @@ def test_greedy_acceptance_figures_agree(evaluation):
 def test_the_table_is_written_between_its_marks(evaluation, tmp_path):
     """README keeps what is around the marks; a file without marks is refused."""
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- benchmark:begin -->\nold\n<!-- benchmark:end -->\nafter\n")
+    readme.write_text("before\n<!-- benchmark-target:begin -->\nold\n<!-- benchmark-target:end -->\nafter\n")
     update_readme(evaluation, readme)
     text = readme.read_text()
     assert text.startswith("before\n")
@@ -291,7 +291,7 @@ def test_the_table_is_written_between_its_marks(evaluation, tmp_path):
     assert benchmark_table(evaluation) in text
     assert "old" not in text
     readme.write_text("nothing")
-    with pytest.raises(ValueError, match="benchmark:begin"):
+    with pytest.raises(ValueError, match="benchmark-target:begin"):
         update_readme(evaluation, readme)
 
 

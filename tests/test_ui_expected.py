@@ -7,7 +7,8 @@ import json
 import pytest
 
 from fastllm.drafters import DrafterInfo
-from fastllm.ui.watch.expected import benchmark_file, expected_html, recorded, row_for
+from fastllm.recorded import recorded_file
+from fastllm.ui.watch.expected import expected_html, recorded, row_for
 
 ROW = {"drafter": "lstm@distilled", "articles": 24, "gamma": 4, "temperature": 0.0, "mean_beta": 0.75, "tau": 3.2,
        "us_per_draft_token": 412.0, "measured_speedup": 1.9}  # fmt: skip
@@ -42,9 +43,9 @@ def test_each_target_has_its_own_benchmark(tmp_path):
     """The embedded target's file bears no name, another's does; what is missing, broken or a folder's is none."""
     recorded.cache_clear()
     assert recorded("mini", tmp_path) == {}
-    benchmark_file("mini", tmp_path).write_text(json.dumps(BENCHMARK))
-    benchmark_file("smollm2", tmp_path).write_text(json.dumps({**BENCHMARK, "target": {"sha256": "def"}}))
-    benchmark_file("broken", tmp_path).write_text("{")
+    recorded_file("benchmark", "mini", tmp_path).write_text(json.dumps(BENCHMARK))
+    recorded_file("benchmark", "smollm2", tmp_path).write_text(json.dumps({**BENCHMARK, "target": {"sha256": "def"}}))
+    recorded_file("benchmark", "broken", tmp_path).write_text("{")
     recorded.cache_clear()
     assert recorded("mini", tmp_path) == BENCHMARK
     assert recorded("smollm2", tmp_path)["target"]["sha256"] == "def"

@@ -14,17 +14,12 @@ from dataclasses import fields
 
 from fastllm.trace import Step, Trace, to_json
 from fastllm.ui.watch import messages, player
-from fastllm.ui.watch.player import EXPORTS, FOLDER, SCRIPTS, export_rows, export_run, script
+from fastllm.ui.watch.player import EXPORTS, FOLDER, export_rows, export_run, script
 from tests.test_export import OURS, Tags, hostile
 from tests.test_trace import example
 from tests.traces import trace_of
 
 FIELDS = json.loads((FOLDER / "fields.json").read_text(encoding="utf-8"))
-
-
-def test_every_file_of_the_folder_is_used():
-    """A script that is not in the list would silently do nothing."""
-    assert {f.stem for f in FOLDER.glob("*.js")} == set(SCRIPTS)
 
 
 def test_the_scripts_never_parse_data_as_html():

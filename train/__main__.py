@@ -17,6 +17,7 @@ STEPS = {
     "exact": "whether speculative decoding says what plain decoding says, over many articles",
     "skip": "which sublayers a target leaves out to draft for itself: Bayesian search, random search beside it",
     "evaluate": "measure acceptance, block efficiency, speed and ROUGE",
+    "headline": "README's short table of all targets, from their recorded benchmarks",
     "methods": "every method of a target in one run, each in its fastest setting, beside its published figure",
     "calls": "milliseconds of a target call by the tokens it scores, on each engine, beside the memory's floor",
 }

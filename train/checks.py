@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
+
+from fastllm.recorded import recorded_file
 
 T = TypeVar("T")
 
@@ -31,6 +34,11 @@ def no_folder(args: argparse.Namespace, *names: str) -> None:
         place = getattr(args, name)
         if place and place.is_dir():
             raise ValueError(f"--{name.replace('_', '-')} must be a file, and {place} is a folder.")
+
+
+def recorded_place(place: Path, kind: str, target: str) -> Path:
+    """Where figures recorded of a target go: to `place`, or, where that is a folder, into it under their own name."""
+    return recorded_file(kind, target, place) if place.is_dir() else place
 
 
 def numbers(args: argparse.Namespace, kind: Callable[[str], T], name: str) -> list[T]:

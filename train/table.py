@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastllm.config import PRESETS
+from fastllm.recorded import recorded_name
 from fastllm.rules import lossless
 from train.results import key_of, method_of
 
 MAX_GAMMAS = 3  # more would make a table that nobody reads
-
-
-def mark_of(target: str, table: str = "benchmark") -> str:
-    """The mark of a target's table: that of a preset beside the embedded one bears its name, as its file does."""
-    return f"{table}-{target}" if target in PRESETS and target != "mini" else table
 
 
 def _cell(value: float | None, form: str, unit: str = "") -> str:
@@ -84,7 +79,7 @@ def benchmark_table(result: dict) -> str:
     if len(rows) < len(result["rows"]):
         lines += [
             "Each drafter at the γ of its highest measured speedup; in brackets the γ that Theorem 3.8 would choose. "
-            f"assets/{mark_of(target['name'])}.json has every γ.",
+            f"assets/{recorded_name('benchmark', target['name'])}.json has every γ.",
             "",
         ]
     lines += [
@@ -171,5 +166,5 @@ def update_readme(result: dict, readme: Path | None) -> str:
     """Put the table into `readme`, if given, and return it."""
     table = benchmark_table(result)
     if readme:
-        write_between(readme, mark_of(result["target"]["name"]), table)
+        write_between(readme, recorded_name("benchmark", result["target"]["name"]), table)
     return table

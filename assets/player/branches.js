@@ -1,41 +1,56 @@
-// What a draft tree held beside the path that was followed: folded behind one mark at the end of its step. Pure but for
-// the elements that it makes.
+// @ts-check
+// What a draft tree held beside the path that was followed. Pure.
+import { chance, plural, tokenName } from "./text.js";
 
-/** The place in the draft, from 0, at which each side token of `step` would have stood. */
-function sidePlaces(step) {
+/** @typedef {{words: string, below: Branch[]}} Branch */
+
+/**
+ * The place in the draft, from 0, at which each side token of `step` would have stood (as Step.side_places).
+ * @param {Step} step
+ */
+export function sidePlaces(step) {
+  /** @type {number[]} */
   const found = [];
   const n = step.draft.length;
   for (const t of step.aside ?? []) found.push(t.parent < n ? t.parent + 1 : found[t.parent - n] + 1);
   return found;
 }
 
-/** The side tokens that follow `parent`, each with its own below it, as nested lists: depth inwards, siblings down. */
-function sideList(step, parent, ends) {
-  const items = (step.aside ?? []).flatMap((t, j) => {
+/**
+ * The side tokens that follow `parent`, each with its own below it.
+ * @param {Step} step
+ * @param {number} parent
+ * @param {Ends} ends
+ * @returns {Branch[]}
+ */
+function after(step, parent, ends) {
+  return step.aside.flatMap((t, j) => {
     if (t.parent !== parent) return [];
     const fate = t.chance === null ? "not tested" : "tested and refused";
     const by = t.by ? ` by ${t.by}` : "";
     const words = `${tokenName(t.text, ends(t.id))}${by}: ${fate} (p ${chance(t.p)}, q ${chance(t.q)})`;
-    return [make("li", {}, words, sideList(step, step.draft.length + j, ends))];
+    return [{ words, below: after(step, step.draft.length + j, ends) }];
   });
-  return items.length ? make("ul", {}, ...items) : null;
 }
 
-/** A fold with the losers of step `i`, place by place; null where its draft was a chain. */
-function branches(step, ends) {
-  const places = sidePlaces(step);
-  if (!places.length) return null;
+/**
+ * The losers of a step by the place where they stood, and how many in words; null where the draft was a chain.
+ * @param {Step} step
+ * @param {Ends} ends
+ */
+export function branchesOf(step, ends) {
+  const count = sidePlaces(step).length;
+  if (!count) return null;
+  const { draft } = step;
+  /** @param {{id: number, text: string}} t */
   const name = (t) => tokenName(t.text, ends(t.id));
-  const roots = [...new Set(step.aside.filter((t) => t.parent < step.draft.length).map((t) => t.parent))].sort((a, b) => a - b);
-  const groups = roots.map((parent) => {
-    const beside = step.draft[parent + 1];
-    const where = beside ? `Beside ${name(beside)}, place ${parent + 2} of the draft` : `After ${name(step.draft[parent])}`;
-    return make("li", {}, where, sideList(step, parent, ends));
+  const parents = step.aside.filter((t) => t.parent < draft.length).map((t) => t.parent);
+  const roots = [...new Set(parents)].sort((a, b) => a - b);
+  /** @type {Branch[]} */
+  const places = roots.map((parent) => {
+    const beside = draft[parent + 1];
+    const words = beside ? `Beside ${name(beside)}, place ${parent + 2} of the draft` : `After ${name(draft[parent])}`;
+    return { words, below: after(step, parent, ends) };
   });
-  const said = places.length === 1 ? "1 other guess" : `${places.length} other guesses`;
-  return make(
-    "details", { class: "fl-branches" },
-    make("summary", { title: `${said} of this call`, "aria-label": `${said} of this call, folded` }, plural(places.length, "other")),
-    make("ul", {}, ...groups),
-  );
+  return { short: plural(count, "other"), words: count === 1 ? "1 other guess" : `${count} other guesses`, places };
 }

@@ -1,40 +1,27 @@
+// @ts-check
 // Two charts of the steps that are shown, as tables whose cells hold bars: to look at, and to read row by row.
+import { placesOf, stepSeconds, stepTokens, wilson } from "./counts.js";
+import { make, whyMark } from "./elements.js";
+import { percent } from "./text.js";
 
-const Z = 1.96; // of a 95 % interval
 const FEW_TESTS = 10; // below it a share says little, and its bar is hatched
 
-/** At each place in the draft how many tokens were drafted, tested and accepted. Pure. */
-function placesOf(steps) {
-  const rows = [];
-  for (const step of steps) {
-    step.draft.forEach((t, at) => {
-      const row = (rows[at] ??= { drafted: 0, tested: 0, accepted: 0 });
-      row.drafted += 1;
-      if (t.status !== "ignored") row.tested += 1;
-      if (t.status === "accepted") row.accepted += 1;
-    });
-  }
-  return rows;
-}
-
-/** Wilson's 95 % interval of the share successes / n, n > 0 (as analysis.metrics.wilson). Pure. */
-function wilson(successes, n) {
-  const [share, square] = [successes / n, Z * Z];
-  const middle = (share + square / (2 * n)) / (1 + square / n);
-  const half = (Z / (1 + square / n)) * Math.sqrt((share * (1 - share) + square / (4 * n)) / n);
-  return [Math.max(0, middle - half), Math.min(1, middle + half)];
-}
-
-const percent = (share) => `${Math.round(100 * share)}%`;
-
-// Part of a step, the field of its seconds, and its class.
+/**
+ * Part of a step, the field of its seconds, and its class.
+ * @type {[string, "seconds_draft" | "seconds_target" | "seconds_other", string][]}
+ */
 const PARTS = [
   ["drafting", "seconds_draft", "drafting"],
   ["target call", "seconds_target", "target"],
   ["everything else", "seconds_other", "everything"],
 ];
 
-/** A heading with its explanation, and a table of that name with a row of column heads. */
+/**
+ * A heading with its explanation, and a table of that name with a row of column heads.
+ * @param {string} name
+ * @param {string} why
+ * @param {string[]} heads
+ */
 function chartTable(name, why, heads) {
   const body = make("tbody", {});
   const title = make("div", { class: "fl-chart-title" }, make("h3", {}, name), whyMark(name, why));
@@ -42,11 +29,16 @@ function chartTable(name, why, heads) {
   return { title, node: make("table", { "aria-label": name }, head, body), body };
 }
 
-function makePlaces(box) {
+/** @param {HTMLElement} box */
+export function makePlaces(box) {
   const [name, why] = CONFIG.charts.positions;
   const { title, node, body } = chartTable(name, why, ["place", "kept, with 95 % interval", "of tested"]);
   box.append(title, node);
 
+  /**
+   * @param {ReturnType<typeof placesOf>[0] | undefined} r
+   * @param {number} at
+   */
   function row(r, at) {
     const place = make("th", { scope: "row" }, String(at + 1));
     if (!r?.tested) return make("tr", {}, place, make("td", {}), make("td", {}, "not tested"));
@@ -60,6 +52,10 @@ function makePlaces(box) {
     return make("tr", {}, place, cell, make("td", {}, `${r.accepted} of ${r.tested}`));
   }
 
+  /**
+   * @param {Store} store
+   * @param {number} shown
+   */
   return function show(store, shown) {
     const rows = placesOf(store.steps.slice(0, shown));
     const places = Math.max(rows.length, store.head?.gamma ?? 0);
@@ -67,15 +63,22 @@ function makePlaces(box) {
   };
 }
 
-function makeTimeline(box) {
+/** @param {HTMLElement} box */
+export function makeTimeline(box) {
   const [name, why] = CONFIG.charts.timeline;
   const { title, node, body } = chartTable(name, why, ["step", "measured time", "ms", "tokens"]);
   const key = make("p", { class: "fl-key", "aria-hidden": "true" }, ...PARTS.flatMap(([said, , kind]) => [
     make("span", { class: `fl-seg-${kind}` }), said]));
   const scroll = make("div", { class: "fl-timeline-box", tabindex: "0", role: "region", "aria-label": name }, node);
   box.append(title, scroll, key);
+  /** @type {string | null} */
   let run = null;
 
+  /**
+   * @param {Step} step
+   * @param {number} i
+   * @param {number} start seconds before it
+   */
   function row(step, i, start) {
     let at = start;
     const strips = PARTS.map(([, field, kind]) => {
@@ -91,11 +94,16 @@ function makeTimeline(box) {
     );
   }
 
+  /**
+   * @param {Store} store
+   * @param {number} shown
+   */
   return function show(store, shown) {
     if (store.run !== run) body.replaceChildren();
     run = store.run;
     while (body.rows.length > shown) body.rows[body.rows.length - 1].remove();
     let start = 0;
+    /** @type {HTMLElement[]} */
     const fresh = [];
     store.steps.slice(0, shown).forEach((step, i) => {
       if (i >= body.rows.length) fresh.push(row(step, i, start));

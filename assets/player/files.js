@@ -1,18 +1,36 @@
+// @ts-check
 // Saves the run that the browser holds, and hands files that the viewer opens to the server to be checked.
+import { buttonOf, inputOf, make, one, partOf } from "./elements.js";
+import { headOf } from "./store.js";
+import { visible } from "./text.js";
 
-function download(text, name, type) {
+/**
+ * Saves `text` as a file of that name.
+ * @param {string} text
+ * @param {string} name
+ * @param {string} type
+ */
+export function download(text, name, type) {
   const url = URL.createObjectURL(new Blob([text], { type }));
   const link = make("a", { href: url, download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 
-function makeFiles(box, store, openRecording) {
-  const note = box.querySelector(".fl-file-note");
-  const save = box.querySelector(".fl-save");
-  const input = box.querySelector("input[type=file]");
-  const recordings = box.querySelector(".fl-recordings");
-  const stem = () => `fastllm-${store.head.drafter}-gamma${store.head.gamma}-t${store.head.temperature}-seed${store.head.seed}`.replace(/[^\w.-]+/gu, "-").slice(0, 80);
+/**
+ * @param {HTMLElement} box
+ * @param {Store} store
+ * @param {(name: string) => void} openRecording
+ */
+export function makeFiles(box, store, openRecording) {
+  const note = partOf(box, ".fl-file-note");
+  const save = buttonOf(box, ".fl-save");
+  const input = inputOf(box, "input[type=file]");
+  const recordings = one(box, ".fl-recordings", HTMLSelectElement);
+  function stem() {
+    const { drafter, gamma, temperature, seed } = headOf(store);
+    return `fastllm-${drafter}-gamma${gamma}-t${temperature}-seed${seed}`.replace(/[^\w.-]+/gu, "-").slice(0, 80);
+  }
   const saves = [save];
 
   save.addEventListener("click", () => {
@@ -32,7 +50,7 @@ function makeFiles(box, store, openRecording) {
   }
 
   input.addEventListener("change", async () => {
-    const file = input.files[0];
+    const file = input.files?.[0];
     if (!file) return;
     if (file.size > CONFIG.maxBytes) {
       note.textContent = `${visible(file.name)} has ${(file.size / 1e6).toFixed(1)} MB; the limit is ${CONFIG.maxBytes / 1e6} MB. Nothing was opened.`;
@@ -53,5 +71,5 @@ function makeFiles(box, store, openRecording) {
     for (const button of saves) button.disabled = !store.complete;
   }
 
-  return { show, said: (text) => { note.textContent = text; } };
+  return { show, said: (/** @type {string} */ text) => { note.textContent = text; } };
 }

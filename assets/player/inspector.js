@@ -1,31 +1,43 @@
+// @ts-check
 // One token under the glass: the two distributions, the draw, the residual, the article.
+import { make, partOf, whyMark } from "./elements.js";
+import { residualOf, residualRows, saysBoth } from "./residual.js";
+import { findSource, piecesAround } from "./source.js";
+import { headOf } from "./store.js";
+import { chance, plural, rankOf, tokenName, visible } from "./text.js";
 
-/** Rank of a token in words: `rank` as recorded, or where an older trace does not say it, its place in `candidates`. */
-function rankOf(rank, id, candidates) {
-  if (rank) return String(rank);
-  if (!candidates.length) return "not recorded";
-  const at = candidates.findIndex((c) => c.id === id);
-  return at < 0 ? `below the ${candidates.length} recorded` : `${at + 1}`;
-}
+/** @typedef {{id: number, text: string}} Token */
+/** @typedef {Token & {value: number, marked?: string, known?: boolean}} Row */
+/** @typedef {Map<number, string>} Marks words beside the tokens of these ids */
 
-/** The pieces of the text that ends in, or holds, the token at place `at` of step `i`, and its index among them. */
-function piecesAround(store, i, at) {
-  const summary = store.summary();
-  const kept = summary.findIndex((piece) => piece.step === i && piece.at === at);
-  if (kept >= 0) return { pieces: summary.map((piece) => piece.text), index: kept };
-  const before = summary.filter((piece) => piece.step < i).map((piece) => piece.text);
-  const draft = store.steps[i].draft.slice(0, at + 1).map((t) => t.text);
-  return { pieces: [...before, ...draft], index: before.length + at };
-}
+/**
+ * What the panel can have done, and which refusal of how many it shows.
+ * @typedef {object} Acts
+ * @property {(i: number, at: number) => void} close
+ * @property {(by: number) => void} walk
+ * @property {(i: number, at: number) => {words: string, first: boolean, last: boolean}} count
+ * @property {((i: number, at: number) => void) | null} ask
+ */
 
-/** `act` holds what the panel can have done: `close(i, at)`, `walk(by)`, `ask(i, at)`; `count(i, at)` says which refusal
- * of how many it shows. */
-function makeInspector(box, store, act) {
+/**
+ * @param {HTMLElement} box
+ * @param {Store} store
+ * @param {Acts} act
+ */
+export function makeInspector(box, store, act) {
   let raw = false;
+  /** @type {Place | null} */
   let open = null;
 
+  /** @param {Token} t */
   const name = (t) => tokenName(t.text, store.ends(t.id));
 
+  /**
+   * @param {string} title
+   * @param {Row[]} rows
+   * @param {string | null} note
+   * @param {Node | null} why
+   */
   function bars(title, rows, note, why = null) {
     const body = rows.map((r) =>
       make(
@@ -42,46 +54,65 @@ function makeInspector(box, store, act) {
     );
   }
 
-  function distribution(title, candidates, marks, extra) {
-    const rows = candidates.map((c) => ({ ...c, value: raw ? c.raw : c.prob, marked: marks.get(c.id) }));
-    for (const t of extra) {
-      if (!raw && !rows.some((r) => r.id === t.id)) rows.push({ ...t, marked: marks.get(t.id) });
-    }
+  /**
+   * @param {string} title
+   * @param {Candidate[]} candidates
+   * @param {Marks} marks
+   * @param {Row} own what is listed besides
+   */
+  function distribution(title, candidates, marks, own) {
+    /** @type {Row[]} */
+    const rows = candidates.map(({ id, text, ...c }) => ({ id, text, value: raw ? c.raw : c.prob, marked: marks.get(id) }));
+    if (!raw && !rows.some((r) => r.id === own.id)) rows.push({ ...own, marked: marks.get(own.id) });
     return bars(title, rows, candidates.length ? null : "No candidates were recorded here.");
   }
 
+  /** @param {[string, string][]} pairs */
   function facts(pairs) {
     return make("dl", { class: "fl-facts" }, ...pairs.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
   }
 
-  /** What a token is kept with: as it was recorded; under the token rule of older traces min(1, p / q). */
+  /**
+   * What a token is kept with: as it was recorded; under the token rule of older traces min(1, p / q).
+   * @param {DraftToken} t
+   */
   function limitOf(t) {
-    return t.chance ?? (store.head.rule === "token" ? (t.q > 0 ? Math.min(1, t.p / t.q) : 1) : null);
+    return t.chance ?? (headOf(store).rule === "token" ? (t.q > 0 ? Math.min(1, t.p / t.q) : 1) : null);
   }
 
-  const limitName = () => (store.head.rule === "token" ? "min(1, p/q)" : "the chance of the rule");
+  const limitName = () => (headOf(store).rule === "token" ? "min(1, p/q)" : "the chance of the rule");
 
-  function gauge(t) {
+  /**
+   * @param {DraftToken} t
+   * @param {number} u
+   */
+  function gauge(t, u) {
     const limit = limitOf(t);
-    if (limit === null) return make("p", {}, `u = ${chance(t.u)}; what it was compared with is not recorded.`);
+    if (limit === null) return make("p", {}, `u = ${chance(u)}; what it was compared with is not recorded.`);
     // Under block verification a token that fails alone may be kept by those after it.
-    const passes = t.u < limit;
+    const passes = u < limit;
     const alone = passes === (t.status === "accepted") ? "" : passes ? " by itself, but the text before it fell" : " by itself, and saved by those after it";
-    const words = `u = ${chance(t.u)} is ${passes ? "below" : "not below"} ${limitName()} = ${chance(limit)}${alone}: ${t.status}`;
+    const words = `u = ${chance(u)} is ${passes ? "below" : "not below"} ${limitName()} = ${chance(limit)}${alone}: ${t.status}`;
     return make(
       "div", { class: "fl-gauge" }, make("p", {}, words),
       make("div", { class: "fl-gauge-bar", role: "img", "aria-label": words },
         make("span", { class: "fl-gauge-limit", style: `width:${100 * limit}%` }),
-        make("span", { class: "fl-gauge-u", style: `left:${100 * t.u}%` })),
+        make("span", { class: "fl-gauge-u", style: `left:${100 * u}%` })),
     );
   }
 
-  /** The distribution that the replacement of the refused token at place `at` came from; null where there is none. */
+  /**
+   * The distribution that the replacement of the refused token at place `at` came from; null where there is none.
+   * @param {Step} step
+   * @param {number} at
+   * @param {Marks} marks
+   * @param {string} said
+   */
   function residual(step, at, marks, said) {
     const t = step.draft[at];
-    const how = residualOf(step, at, store.head.rule);
+    const how = residualOf(step, at, headOf(store).rule);
     if (!how || !t.p_top.length) return null;
-    const greedy = store.head.temperature === 0;
+    const greedy = headOf(store).temperature === 0;
     const rows = residualRows(t, step.emitted, greedy, how).map((r) => ({ ...r, marked: marks.get(r.id) }));
     const known = rows.filter((r) => r.known);
     const covered = known.reduce((sum, r) => sum + r.value, 0);
@@ -99,47 +130,63 @@ function makeInspector(box, store, act) {
     );
   }
 
-  function draftParts(step, t) {
-    const greedy = store.head.temperature === 0;
+  /**
+   * @param {Step} step
+   * @param {number} at
+   */
+  function draftParts(step, at) {
+    const t = step.draft[at];
     const tested = t.status !== "ignored";
+    /** @type {[string, string][]} */
     const pairs = [["p, target", chance(t.p)], ["q, drafter", chance(t.q)]];
     if (tested) pairs.push([limitName(), chance(limitOf(t))], ["β, chance of acceptance here", chance(t.beta)]);
     pairs.push(["rank under p", rankOf(t.p_rank, t.id, t.p_top)]);
     if (t.q_top.length) pairs.push(["rank under q", rankOf(t.q_rank, t.id, t.q_top)]);
+    /** @type {HTMLElement[]} */
     const parts = [facts(pairs)];
-    if (t.u !== null) parts.push(gauge(t));
-    else if (tested && store.head.rule === "bild") parts.push(make("p", {}, `Nothing is drawn: this rule keeps a token if it is the target's first choice or -ln p is at most ${store.head.rollback}.`));
+    if (t.u !== null) parts.push(gauge(t, t.u));
+    else if (tested && headOf(store).rule === "bild") parts.push(make("p", {}, `Nothing is drawn: this rule keeps a token if it is the target's first choice or -ln p is at most ${headOf(store).rollback}.`));
     else if (tested) parts.push(make("p", {}, "Temperature 0: nothing is drawn. A token is kept exactly if it is the target's first choice."));
     else parts.push(make("p", {}, "Never tested: p is given the rejected text before it, which the run did not follow."));
     const marks = new Map([[t.id, "drafted"]]);
     if (t.status === "rejected" && step.emitted) marks.set(step.emitted.id, "replacement");
     const when = raw ? "before temperature" : "after temperature";
     const charts = [
-      distribution(`p, the target, ${when}`, t.p_top, marks, [{ id: t.id, text: t.text, value: t.p }]),
+      distribution(`p, the target, ${when}`, t.p_top, marks, { id: t.id, text: t.text, value: t.p }),
       t.q_top.length
-        ? distribution(`q, the drafter, ${when}`, t.q_top, marks, [{ id: t.id, text: t.text, value: t.q }])
+        ? distribution(`q, the drafter, ${when}`, t.q_top, marks, { id: t.id, text: t.text, value: t.q })
         : bars("q, the drafter", [{ id: t.id, text: t.text, value: t.q, marked: "drafted" }], "It copies without a distribution: q is 1 for its token and 0 for the rest."),
     ];
-    const left = t.status === "rejected" ? residual(step, open.at, marks, "The replacement is drawn from it.") : null;
+    const left = t.status === "rejected" ? residual(step, at, marks, "The replacement is drawn from it.") : null;
     if (left) charts.push(left);
     parts.push(make("div", { class: "fl-charts" }, ...charts));
     return parts;
   }
 
+  /**
+   * @param {Step} step
+   * @param {Emitted} t
+   */
   function emittedParts(step, t) {
     const marks = new Map([[t.id, t.kind]]);
     const when = raw ? "before temperature" : "after temperature";
     const rejectedAt = step.draft.findIndex((d) => d.status === "rejected");
+    /** @type {HTMLElement[]} */
     const parts = [facts([["p, target", chance(t.p)], ["rank under p", rankOf(t.p_rank, t.id, t.p_top)], ["kind", t.kind]])];
-    const charts = [distribution(`p, the target, ${when}`, t.p_top, marks, [{ id: t.id, text: t.text, value: t.p }])];
+    const charts = [distribution(`p, the target, ${when}`, t.p_top, marks, { id: t.id, text: t.text, value: t.p })];
     const left = rejectedAt < 0 ? null : residual(step, rejectedAt, marks, `It stands in place of ${name(step.draft[rejectedAt])}.`);
     if (left) charts.push(left);
     parts.push(make("div", { class: "fl-charts" }, ...charts));
     return parts;
   }
 
+  /**
+   * @param {number} i
+   * @param {number} at
+   * @param {boolean} isEnd
+   */
   function source(i, at, isEnd) {
-    const text = store.head.article.text;
+    const text = headOf(store).article.text;
     const view = make("div", { class: "fl-article", tabindex: "0", role: "region", "aria-label": "The article" });
     const { pieces, index } = piecesAround(store, i, at);
     const found = isEnd ? null : findSource(text, pieces, index);
@@ -158,29 +205,38 @@ function makeInspector(box, store, act) {
     return make("div", { class: "fl-source" }, said, view);
   }
 
+  /** @param {string} text */
   function visibleLines(text) {
     return text.split(/\r?\n/u).map(visible).join("\n");
   }
 
+  /**
+   * @param {string} name
+   * @param {string} title
+   * @param {string} label
+   * @param {() => void} does
+   */
   function button(name, title, label, does) {
     const made = make("button", { type: "button", class: `fl-${name}`, "aria-label": label, title: label }, title);
     made.addEventListener("click", () => {
       does();
-      (box.querySelector(`.fl-${name}:not(:disabled)`) ?? box).focus({ preventScroll: true });
+      const again = box.querySelector(`.fl-${name}:not(:disabled)`);
+      (again instanceof HTMLElement ? again : box).focus({ preventScroll: true });
     });
     return made;
   }
 
-  function draw() {
-    const { i, at } = open;
+  /** @param {Place} place */
+  function draw({ i, at }) {
     const step = store.steps[i];
     const isDraft = at < step.draft.length;
     const t = isDraft ? step.draft[at] : step.emitted;
+    if (!t) return;
     const close = make("button", { type: "button", class: "fl-close", "aria-label": "Close the inspector" }, "✕");
     close.addEventListener("click", hide);
     const which = button("raw", "Before temperature", "Show p and q before temperature", () => {
       raw = !raw;
-      draw();
+      draw({ i, at });
     });
     which.setAttribute("aria-pressed", String(raw));
     const back = button("walk-back", "‹", "The rejection before, key K", () => act.walk(-1));
@@ -189,24 +245,29 @@ function makeInspector(box, store, act) {
     back.disabled = first;
     on.disabled = last;
     const more = [which];
-    if (act.ask && isDraft && t.status !== "ignored" && store.head.rule === "token" && store.complete) {
-      more.unshift(button("ask-what", "What if …", "What other settings had done with this token", () => act.ask(i, at)));
+    const { ask } = act;
+    if (ask && isDraft && step.draft[at].status !== "ignored" && headOf(store).rule === "token" && store.complete) {
+      more.unshift(button("ask-what", "What if …", "What other settings had done with this token", () => ask(i, at)));
     }
     box.replaceChildren(
       make("header", {}, back, on, make("span", { class: "fl-walk-place" }, words), ...more, close),
       make("h3", {}, `Step ${i + 1}: ${step.say[at]}`),
-      make("div", { class: "fl-numbers" }, ...(isDraft ? draftParts(step, t) : emittedParts(step, t))),
+      make("div", { class: "fl-numbers" }, ...("status" in t ? draftParts(step, at) : emittedParts(step, t))),
       source(i, at, store.ends(t.id)),
     );
     box.scrollTop = 0;
     const mark = box.querySelector("mark");
-    if (mark) box.querySelector(".fl-article").scrollTop = mark.offsetTop - 40;
+    if (mark) partOf(box, ".fl-article").scrollTop = mark.offsetTop - 40;
   }
 
+  /**
+   * @param {number} i
+   * @param {number} at
+   */
   function show(i, at) {
     open = { i, at };
     box.hidden = false;
-    draw();
+    draw(open);
   }
 
   function hide() {
@@ -218,7 +279,10 @@ function makeInspector(box, store, act) {
     act.close(was.i, was.at);
   }
 
-  /** Puts the panel at the other side if it lies over `token`, which it is about. */
+  /**
+   * Puts the panel at the other side if it lies over `token`, which it is about.
+   * @param {HTMLElement} token
+   */
   function clear(token) {
     const [a, b] = [box.getBoundingClientRect(), token.getBoundingClientRect()];
     if (a.width > 0.9 * innerWidth) token.scrollIntoView({ block: "start" });

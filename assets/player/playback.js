@@ -1,23 +1,37 @@
+// @ts-check
 // The playhead: which steps are shown, and when the next one is. Counts half steps: a draft alone, then its verdict.
 
-const SPEEDS = [0.25, 0.5, 1, 2, 3, 5, 10, 20, 40, Infinity];
+export const SPEEDS = [0.25, 0.5, 1, 2, 3, 5, 10, 20, 40, Infinity];
 // At these speeds and below the draft is seen before its verdict.
 const SLOW = 1;
 
-/** The next place of the playhead after `halves`; `pause` says whether drafts are shown before their verdict. */
-function nextPlace(halves, steps, pause) {
+/**
+ * The next place of the playhead after `halves`; `pause` says whether drafts are shown before their verdict.
+ * @param {number} halves
+ * @param {Step[]} steps
+ * @param {boolean} pause
+ */
+export function nextPlace(halves, steps, pause) {
   if (halves % 2) return halves + 1;
   const step = steps[halves / 2];
   return halves + (pause && step?.draft.length ? 1 : 2);
 }
 
-/** `stays` says how long a place is shown where it is not as the speed says: milliseconds, or null. */
-function makePlayback(store, predicting, stays, changed) {
+/**
+ * `stays` says how long a place is shown where it is not as the speed says: milliseconds, or null.
+ * @param {Store} store
+ * @param {() => boolean} predicting
+ * @param {(halves: number) => number | null} stays
+ * @param {() => void} changed
+ */
+export function makePlayback(store, predicting, stays, changed) {
   const state = { halves: 0, playing: false, speed: 5 };
-  let timer = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   const limit = () => 2 * store.steps.length;
   const waits = () => predicting() && state.halves % 2 === 1;
 
+  /** @param {number} halves */
   function go(halves) {
     state.halves = Math.min(Math.max(halves, 0), limit());
     changed();
@@ -25,7 +39,7 @@ function makePlayback(store, predicting, stays, changed) {
 
   function schedule() {
     clearTimeout(timer);
-    timer = null;
+    timer = undefined;
     if (!state.playing || waits()) return;
     if (state.halves >= limit()) {
       if (store.complete) {
@@ -43,12 +57,13 @@ function makePlayback(store, predicting, stays, changed) {
     const told = predicting() ? null : stays(state.halves);
     const slow = speed <= SLOW || predicting() || told !== null;
     timer = setTimeout(() => {
-      timer = null;
+      timer = undefined;
       go(nextPlace(state.halves, store.steps, slow));
       schedule();
     }, told ?? Math.max(1000 / speed, predicting() ? 500 : 0) / (slow && !predicting() ? 2 : 1));
   }
 
+  /** @param {boolean} on */
   function play(on) {
     if (on && state.halves >= limit() && store.complete) state.halves = 0;
     state.playing = on;
@@ -70,6 +85,7 @@ function makePlayback(store, predicting, stays, changed) {
       play(false);
       go(state.halves - (state.halves % 2 ? 1 : 2));
     },
+    /** @param {number} step */
     seek(step) {
       play(false);
       go(2 * step);
@@ -79,6 +95,7 @@ function makePlayback(store, predicting, stays, changed) {
       go(state.halves + 1);
       schedule();
     },
+    /** @param {number} value index in SPEEDS */
     speed(value) {
       state.speed = value;
       schedule();
@@ -87,11 +104,11 @@ function makePlayback(store, predicting, stays, changed) {
       state.halves = 0;
       state.playing = playing;
       clearTimeout(timer);
-      timer = null;
+      timer = undefined;
     },
     /** New steps are there. */
     grown() {
-      if (timer === null) schedule();
+      if (timer === undefined) schedule();
     },
   };
 }

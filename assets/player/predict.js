@@ -1,22 +1,20 @@
+// @ts-check
 // Predict before reveal: the viewer says where the draft will be refused, then sees the verdict. A class votes first.
+import { majority, outcome } from "./counts.js";
+import { make, partOf } from "./elements.js";
+import { plural, tokenName } from "./text.js";
 
-/** Where the draft of `step` was refused: the place of its rejected token, or its length where all was accepted. */
-function outcome(step) {
-  const at = step.draft.findIndex((t) => t.status === "rejected");
-  return at < 0 ? step.draft.length : at;
-}
-
-/** The place with the most of `votes` (place to how many), the first of equals; null where nobody voted. Pure. */
-function majority(votes) {
-  const order = [...votes].filter(([, n]) => n > 0).sort(([a, n], [b, m]) => m - n || a - b);
-  return order.length ? order[0][0] : null;
-}
-
-/** `branching()`: whether the run's drafts are trees. What is drawn of one is the path that the target took, so there
- * would be nothing left to guess. */
-function makePredict(box, toggle, branching) {
-  const question = box.querySelector(".fl-question");
-  const score = box.querySelector(".fl-score");
+/**
+ * `branching()`: whether the run's drafts are trees. What is drawn of one is the path that the target took, so there
+ * would be nothing left to guess.
+ * @param {HTMLElement} box
+ * @param {HTMLInputElement} toggle
+ * @param {() => boolean} branching
+ */
+export function makePredict(box, toggle, branching) {
+  const question = partOf(box, ".fl-question");
+  const score = partOf(box, ".fl-score");
+  /** @type {Map<number, number>} */
   const guesses = new Map(); // step -> guessed place
   let right = 0;
   // A class: a vote a press, for the step that is asked about; the answer is shown when the teacher says so.
@@ -24,6 +22,7 @@ function makePredict(box, toggle, branching) {
   const tally = make("output", { class: "fl-tally", "aria-label": "Votes of the class" });
   const back = make("button", { type: "button", class: "fl-class-back" }, "Take one back");
   const reveal = make("button", { type: "button", class: "fl-class-show" }, "Show the answer");
+  /** @type {number[]} */
   let cast = []; // the places that were voted for, in order
   let votesRight = 0;
   let votesAll = 0;
@@ -38,12 +37,13 @@ function makePredict(box, toggle, branching) {
   });
 
   function votes() {
+    /** @type {Map<number, number>} */
     const found = new Map();
     for (const at of cast) found.set(at, (found.get(at) ?? 0) + 1);
     return found;
   }
 
-  let named = (at) => String(at + 1);
+  let named = (/** @type {number} */ at) => String(at + 1);
 
   function counted() {
     const order = [...votes()].sort(([a], [b]) => a - b);
@@ -56,7 +56,12 @@ function makePredict(box, toggle, branching) {
     score.textContent = guesses.size ? `${right} of ${guesses.size} right${ofClass}` : "";
   }
 
-  /** A guess, or with a class a vote. Says whether the verdict is to be seen. */
+  /**
+   * A guess, or with a class a vote. Says whether the verdict is to be seen.
+   * @param {number} i
+   * @param {Step} step
+   * @param {number} at
+   */
   function guess(i, step, at) {
     if (!many.checked) {
       settle(i, step, at);
@@ -67,7 +72,11 @@ function makePredict(box, toggle, branching) {
     return false;
   }
 
-  /** The votes are closed: what most of the class said is its guess. */
+  /**
+   * The votes are closed: what most of the class said is its guess.
+   * @param {number} i
+   * @param {Step} step
+   */
   function close(i, step) {
     const at = majority(votes());
     if (at === null) return;
@@ -78,7 +87,12 @@ function makePredict(box, toggle, branching) {
     counted();
   }
 
-  /** The first guess for a step counts, and no later one. */
+  /**
+   * The first guess for a step counts, and no later one.
+   * @param {number} i
+   * @param {Step} step
+   * @param {number} at
+   */
   function settle(i, step, at) {
     if (guesses.has(i)) return;
     guesses.set(i, at);
@@ -86,12 +100,17 @@ function makePredict(box, toggle, branching) {
     said();
   }
 
-  /** What stands beside the stream when `halves` half steps are shown. */
+  /**
+   * What stands beside the stream when `halves` half steps are shown.
+   * @param {number} halves
+   * @param {Step[]} steps
+   * @param {Ends} ends
+   */
   function show(halves, steps, ends) {
     box.hidden = !toggle.checked;
     const i = Math.floor(halves / 2);
     const asking = halves % 2 === 1;
-    box.querySelector(".fl-all-accepted").hidden = !asking;
+    partOf(box, ".fl-all-accepted").hidden = !asking;
     for (const part of [tally, back, reveal]) part.hidden = !asking || !many.checked;
     if (asking) {
       const { draft } = steps[i];
@@ -102,6 +121,7 @@ function makePredict(box, toggle, branching) {
     } else if (guesses.has(i - 1)) {
       const step = steps[i - 1];
       const at = outcome(step);
+      /** @param {DraftToken} t */
       const name = (t) => tokenName(t.text, ends(t.id));
       const truth = at < step.draft.length ? `${name(step.draft[at])} was rejected.` : "all were accepted.";
       question.textContent = `${guesses.get(i - 1) === at ? "Right" : "Not so"}: ${truth}`;

@@ -1,46 +1,11 @@
-// The race against plain decoding, from measured seconds. The counts are pure; the bars are drawn once and resized.
+// @ts-check
+// The race against plain decoding, in measured seconds. The bars are drawn once and resized.
+import { raceAt, secondsOf, tokensOf, winnerOf } from "./counts.js";
+import { make, whyMark } from "./elements.js";
+import { milliseconds, plural } from "./text.js";
 
-function stepSeconds(step) {
-  return step.seconds_draft + step.seconds_target + step.seconds_other;
-}
-
-function stepTokens(step) {
-  return step.draft.filter((t) => t.status === "accepted").length + (step.emitted ? 1 : 0);
-}
-
-const secondsOf = (steps) => steps.reduce((sum, s) => sum + stepSeconds(s), 0);
-const tokensOf = (steps) => steps.reduce((sum, s) => sum + stepTokens(s), 0);
-
-/** After `shown` steps: the measured seconds so far, the tokens written, and those that plain decoding had by then. */
-function raceAt(steps, plain, shown) {
-  const seconds = secondsOf(steps.slice(0, shown));
-  let left = seconds;
-  let written = 0;
-  // A call that has not ended has written nothing. The sum of the same times in another order may differ by rounding.
-  for (const step of plain) {
-    left -= stepSeconds(step);
-    if (left < -1e-9) break;
-    written += 1;
-  }
-  return { seconds, tokens: tokensOf(steps.slice(0, shown)), plain: written };
-}
-
-const EVEN = 0.02; // measured times that differ by less are called even
-
-/** Who won, in a sentence: by time where both wrote equally many tokens, else by time a token. Pure. */
-function winnerOf(steps, plain) {
-  const [ours, theirs] = [secondsOf(steps), secondsOf(plain)];
-  const [n, m] = [tokensOf(steps), tokensOf(plain)];
-  const ratio = theirs / m / (ours / n);
-  const name = ratio > 1 + EVEN ? "speculative" : ratio < 1 / (1 + EVEN) ? "plain" : "";
-  const [many, few] = [plural(n, "token"), plural(m, "token")];
-  const times = `speculative ${milliseconds(ours)} for ${many}, plain ${milliseconds(theirs)} for ${few}`;
-  if (!name) return { name, words: `Nobody wins: ${times}.` };
-  const each = n === m ? "" : " by time a token";
-  return { name, words: `${name === "plain" ? "Plain" : "Speculative"} decoding wins${each}: ${times}.` };
-}
-
-function makeRace(box) {
+/** @param {HTMLElement} box */
+export function makeRace(box) {
   const rows = ["speculative", "plain"].map((name) => {
     const bar = make("span", { class: `fl-seg fl-run-${name}` });
     const rest = make("span", { class: `fl-seg fl-run-${name} fl-rest` });
@@ -55,8 +20,17 @@ function makeRace(box) {
   const title = make("h3", {}, "Race in measured time");
   box.prepend(make("div", { class: "fl-chart-title" }, title, whyMark("the race", CONFIG.why.race)), note);
 
-  /** One row at `now` of `scale` seconds; it ends after `end` seconds, or has no end yet (null). */
-  function lane(lane, tokens, now, end, scale, over, all) {
+  /**
+   * One row at `now` of `scale` seconds; it ends after `end` seconds, or has no end yet (null).
+   * @param {typeof rows[0]} lane
+   * @param {number} tokens
+   * @param {number} now
+   * @param {number | null} end
+   * @param {number} scale
+   * @param {boolean} over
+   * @param {number} all
+   */
+  function draw(lane, tokens, now, end, scale, over, all) {
     const ended = end !== null && (over || now >= end - 1e-9);
     const reached = end === null ? now : Math.min(now, end);
     lane.bar.style.width = `${(100 * reached) / scale}%`;
@@ -66,15 +40,19 @@ function makeRace(box) {
     lane.said.textContent = ended ? `${plural(all, "token")} at ${milliseconds(end)}` : now ? plural(tokens, "token") : "";
   }
 
+  /**
+   * @param {Store} store
+   * @param {number} shown
+   */
   return function show(store, shown) {
     const { steps, plain, complete } = store;
     const now = raceAt(steps, plain, shown);
     const whole = { ours: secondsOf(steps), theirs: secondsOf(plain) };
     const scale = Math.max(whole.ours, whole.theirs, 1e-9);
     const over = complete && shown > 0 && shown === steps.length;
-    lane(rows[0], now.tokens, now.seconds, complete ? whole.ours : null, scale, over, tokensOf(steps));
+    draw(rows[0], now.tokens, now.seconds, complete ? whole.ours : null, scale, over, tokensOf(steps));
     const other = plain.length ? Math.min(now.seconds, whole.theirs) : 0;
-    lane(rows[1], now.plain, other, complete && plain.length ? whole.theirs : null, scale, over, plain.length);
+    draw(rows[1], now.plain, other, complete && plain.length ? whole.theirs : null, scale, over, plain.length);
     const won = over && plain.length ? winnerOf(steps, plain) : null;
     for (const { name, row } of rows) row.classList.toggle("fl-winner", won?.name === name);
     if (!shown) note.textContent = "Who has written more when the same measured time has passed?";

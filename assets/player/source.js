@@ -1,6 +1,10 @@
+// @ts-check
 // Where in the article a token's surroundings stand. Pure.
 
-/** `text` with runs of white space as one space and typographic quotes as plain ones, and each place's old index. */
+/**
+ * `text` with runs of white space as one space and typographic quotes as plain ones, and each place's old index.
+ * @param {string} text
+ */
 function flatten(text) {
   let flat = " ";
   const index = [0];
@@ -16,7 +20,12 @@ function flatten(text) {
 
 const WORDY = /[\p{L}\p{N}]/u;
 
-/** Index in `flat` of a run of pieces; inside a longer word only where `next`, the piece after it, goes on with one. */
+/**
+ * Index in `flat` of a run of pieces; inside a longer word only where `next`, the piece after it, goes on with one.
+ * @param {string} flat
+ * @param {string[]} run
+ * @param {string | undefined} next
+ */
 function standsAt(flat, run, next) {
   const needle = run.join("").replace(/[‘’]/gu, "'").replace(/[“”]/gu, '"');
   const goesOn = next !== undefined && WORDY.test(next[0] || "");
@@ -31,9 +40,16 @@ function standsAt(flat, run, next) {
  * The longest run of consecutive pieces around piece `at` that stands in the article, spaces and quotes apart.
  * Every part of a run that stands there does too, so the end only moves left while the start does: O(pieces) searches.
  * Returns null, or {start, end} in the article and the {first, last} piece of the run.
+ * @param {string} article
+ * @param {string[]} pieces
+ * @param {number} at
  */
-function findSource(article, pieces, at) {
+export function findSource(article, pieces, at) {
   const { flat, index } = flatten(article);
+  /**
+   * @param {number} first
+   * @param {number} last
+   */
   const stands = (first, last) => standsAt(flat, pieces.slice(first, last + 1), pieces[last + 1]);
   if (!pieces[at].trim() || !stands(at, at)) return null;
   let last = at;
@@ -45,6 +61,22 @@ function findSource(article, pieces, at) {
     if (last - first > best.last - best.first) best = { first, last };
   }
   const place = stands(best.first, best.last);
+  if (!place) return null;
   const skip = pieces[best.first].startsWith(" ") ? 1 : 0;
   return { ...best, start: index[place.at + skip], end: index[place.at + place.length - 1] + 1 };
+}
+
+/**
+ * The pieces of the text that ends in, or holds, the token at place `at` of step `i`, and its index among them.
+ * @param {Store} store
+ * @param {number} i
+ * @param {number} at
+ */
+export function piecesAround(store, i, at) {
+  const summary = store.summary();
+  const kept = summary.findIndex((piece) => piece.step === i && piece.at === at);
+  if (kept >= 0) return { pieces: summary.map((piece) => piece.text), index: kept };
+  const before = summary.filter((piece) => piece.step < i).map((piece) => piece.text);
+  const draft = store.steps[i].draft.slice(0, at + 1).map((t) => t.text);
+  return { pieces: [...before, ...draft], index: before.length + at };
 }

@@ -1,20 +1,39 @@
+// @ts-check
 // Draws the steps that are shown, in one of three views. Forward appends, back removes: no step is drawn twice.
+import { make, partOf } from "./elements.js";
+import { branchFold } from "./folds.js";
+import { goesOn, tokenName, visible } from "./text.js";
 
-const VIEWS = ["stream", "calls", "text"];
+export const VIEWS = ["stream", "calls", "text"];
 const SO_FAR = 90; // letters of the text so far under each call
 
-const WORD_START = /^[\p{L}\p{N}]/u;
-/** Whether a piece of this text goes on with the word that stands before it. Pure. */
-const goesOn = (text) => WORD_START.test(text);
+/**
+ * The drawn tokens in `list`, or those that `which` selects.
+ * @param {HTMLElement} list
+ */
+const tokensIn = (list, which = "") => /** @type {HTMLElement[]} */ ([...list.querySelectorAll(`.fl-tok${which}`)]);
 
-function makeStream(box, store) {
-  const list = box.querySelector(".fl-stream");
-  const drawn = []; // {node, judged} for each step shown
+/**
+ * @param {HTMLElement} box
+ * @param {Store} store
+ */
+export function makeStream(box, store) {
+  const list = partOf(box, ".fl-stream");
+  /** @type {{node: HTMLElement, judged: boolean}[]} for each step shown */
+  const drawn = [];
+  /** @type {HTMLElement | null} */
   let roving = null;
   let view = "stream";
 
-  function token(step, i, at, status, text, label) {
-    const isEnd = store.ends((at < step.draft.length ? step.draft[at] : step.emitted).id);
+  /**
+   * @param {{id: number, text: string}} t
+   * @param {number} i
+   * @param {number} at
+   * @param {string} status
+   * @param {string} label
+   */
+  function token({ id, text }, i, at, status, label) {
+    const isEnd = store.ends(id);
     const body = isEnd
       ? make("span", { class: "fl-end" }, "end of text")
       : visible(text.replace(/^ +| +$/g, "")) || "␣";
@@ -32,7 +51,12 @@ function makeStream(box, store) {
     );
   }
 
-  /** The tokens of step `i` that are seen: its draft alone, or judged and with the target's own token. */
+  /**
+   * The tokens of step `i` that are seen: its draft alone, or judged and with the target's own token.
+   * @param {number} i
+   * @param {boolean} judged
+   * @returns {{text: string, node: HTMLElement}[]}
+   */
   function tokens(i, judged) {
     const step = store.steps[i];
     const found = step.draft.map((t, at) => {
@@ -40,16 +64,21 @@ function makeStream(box, store) {
       const [status, label] = judged
         ? [t.status, step.say[at]]
         : ["draft", `${name}, drafted: will it be the first to be rejected?`];
-      return { text: t.text, node: token(step, i, at, status, t.text, label) };
+      return { text: t.text, node: token(t, i, at, status, label) };
     });
     if (judged && step.emitted) {
       const at = step.draft.length;
-      found.push({ text: step.emitted.text, node: token(step, i, at, step.emitted.kind, step.emitted.text, step.say[at]) });
+      found.push({ text: step.emitted.text, node: token(step.emitted, i, at, step.emitted.kind, step.say[at]) });
     }
     return found;
   }
 
-  /** A call as three lines: what was guessed, what became of it, and the text so far. */
+  /**
+   * A call as three lines: what was guessed, what became of it, and the text so far.
+   * @param {number} i
+   * @param {boolean} judged
+   * @param {ReturnType<typeof tokens>} found
+   */
   function callLines(i, judged, found) {
     const { draft } = store.steps[i];
     const cells = draft.map((t) => make("span", { class: "fl-guess" }, store.ends(t.id) ? "end of text" : visible(t.text.trim()) || "␣"));
@@ -63,7 +92,12 @@ function makeStream(box, store) {
     return [grid, make("span", { class: "fl-so-far" }, make("span", { class: "fl-unseen" }, "Text so far: "), visible(text))];
   }
 
-  /** The mark that hides the refused guesses of a call in the clean text, and opens them. */
+  /**
+   * The mark that hides the refused guesses of a call in the clean text, and opens them.
+   * @param {number} i
+   * @param {number} refused
+   * @param {HTMLElement} node
+   */
   function foldMark(i, refused, node) {
     const words = `${refused} refused ${refused === 1 ? "guess" : "guesses"} in call ${i + 1}`;
     const mark = make("button", { type: "button", class: "fl-fold", "aria-expanded": "false", "aria-label": words, title: words }, `×${refused}`);
@@ -71,13 +105,17 @@ function makeStream(box, store) {
     return mark;
   }
 
+  /**
+   * @param {number} i
+   * @param {boolean} judged
+   */
   function draw(i, judged) {
     const number = make("span", { class: "fl-step", "aria-hidden": "true" }, String(i + 1));
     const node = make("span", { class: "fl-group", role: "listitem", "aria-label": `Target call ${i + 1}` });
     if (view === "stream") node.append(" ");
     node.append(number);
     const found = tokens(i, judged);
-    const side = judged && branches(store.steps[i], store.ends);
+    const side = judged ? branchFold(store.steps[i], store.ends) : null;
     if (view === "calls") {
       node.append(...callLines(i, judged, found));
       if (side) node.append(side);
@@ -97,14 +135,17 @@ function makeStream(box, store) {
     return { node, judged };
   }
 
-  /** Shows `halves` half steps: two for each judged step, one more for the draft of the next, unjudged. */
+  /**
+   * Shows `halves` half steps: two for each judged step, one more for the draft of the next, unjudged.
+   * @param {number} halves
+   */
   function show(halves) {
     const whole = Math.floor(halves / 2);
     const wanted = whole + (halves % 2);
     const held = list.contains(document.activeElement);
     drawn[drawn.length - 1]?.node.classList.remove("fl-now");
     while (drawn.length && (drawn.length > wanted || drawn[drawn.length - 1].judged !== drawn.length <= whole)) {
-      drawn.pop().node.remove();
+      drawn.pop()?.node.remove();
     }
     const fresh = document.createDocumentFragment();
     for (let i = drawn.length; i < wanted; i++) {
@@ -113,11 +154,15 @@ function makeStream(box, store) {
     }
     list.append(fresh);
     drawn[drawn.length - 1]?.node.classList.add("fl-now");
-    if (!roving?.isConnected) setRoving(list.querySelector(".fl-tok"));
+    if (!roving?.isConnected) setRoving(tokensIn(list)[0] ?? null);
     if (held && !list.contains(document.activeElement)) box.focus({ preventScroll: true });
   }
 
-  /** Draws what is shown in another of VIEWS. */
+  /**
+   * Draws what is shown in another of VIEWS.
+   * @param {string} name
+   * @param {number} halves
+   */
   function look(name, halves) {
     view = name;
     for (const one of VIEWS) list.classList.toggle(`fl-view-${one}`, one === name);
@@ -125,33 +170,46 @@ function makeStream(box, store) {
     show(halves);
   }
 
+  /** @param {HTMLElement | null} node */
   function setRoving(node) {
     if (roving) roving.tabIndex = -1;
     roving = node;
     if (roving) roving.tabIndex = 0;
   }
 
-  /** Moves the focus by `by` tokens, over those that are seen. */
+  /**
+   * Moves the focus by `by` tokens, over those that are seen.
+   * @param {number} by
+   */
   function move(by) {
-    const all = [...list.querySelectorAll(".fl-tok")].filter((n) => n.getClientRects().length);
-    const at = all.indexOf(document.activeElement);
+    const all = tokensIn(list).filter((n) => n.getClientRects().length);
+    const at = all.findIndex((n) => n === document.activeElement);
     const next = all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)];
     if (next) focus(next);
   }
 
+  /** @param {HTMLElement} node */
   function focus(node) {
     setRoving(node);
     node.focus();
   }
 
+  /**
+   * @param {number} step
+   * @param {number} at
+   */
   function find(step, at) {
-    return list.querySelector(`.fl-tok[data-step="${step}"][data-at="${at}"]`);
+    return tokensIn(list, `[data-step="${step}"][data-at="${at}"]`)[0] ?? null;
   }
 
-  /** Marks the token that is inspected. */
+  /**
+   * Marks the token that is inspected; without one, none.
+   * @param {number} [step]
+   * @param {number} [at]
+   */
   function mark(step, at) {
     list.querySelectorAll("[aria-pressed]").forEach((n) => n.removeAttribute("aria-pressed"));
-    if (step !== null) find(step, at)?.setAttribute("aria-pressed", "true");
+    if (step !== undefined && at !== undefined) find(step, at)?.setAttribute("aria-pressed", "true");
   }
 
   function clear() {

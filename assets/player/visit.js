@@ -1,24 +1,28 @@
+// @ts-check
 // The runs of this visit, side by side: to compare, and to go back to.
+import { make } from "./elements.js";
+import { rowOf } from "./sentences.js";
+import { headOf } from "./store.js";
 
 const KEPT_RUNS = 12;
 
-/** A row of the strip: what was run, and the figures of the whole run. Pure. */
-function rowOf(head, steps) {
-  const words = head.article.text.trim().split(/\s+/u).slice(0, 4).join(" ");
-  const figures = steps[steps.length - 1]?.figures ?? [];
-  return [
-    visible(`${words} …`), visible(head.target), visible(head.drafter || "none"), String(head.gamma), String(head.temperature),
-    ...figures.map(([value]) => value),
-  ];
-}
-
-/** `open` is given the text of a trace. */
-function makeVisit(box, store, open) {
-  const runs = []; // {row, text, number}
+/**
+ * `open` is given the text of a trace.
+ * @param {HTMLElement} box
+ * @param {Store} store
+ * @param {(text: string) => void} open
+ */
+export function makeVisit(box, store, open) {
+  /** @typedef {{row: string[], text: string, number: number}} Run */
+  /** @type {Run[]} */
+  const runs = [];
   let count = 0;
-  let held = null; // the run that was added last: its last message may come twice
+  /** @type {string | null} the run that was added last: its last message may come twice */
+  let held = null;
+  /** @type {Run | null} */
   let current = null;
-  let asked = null; // the run that was asked for here, until it has come
+  /** @type {Run | null} the run that was asked for here, until it has come */
+  let asked = null;
   const heads = ["run", "article", "target", "drafter", "γ", "temperature", ...CONFIG.figures.map((f) => f.name.toLowerCase())];
   const body = make("tbody", {});
   const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))));
@@ -48,14 +52,17 @@ function makeVisit(box, store, open) {
     asked = null;
     if (!current) {
       count += 1;
-      current = { number: count, row: rowOf(store.head, store.steps), text: JSON.stringify(store.trace()) };
+      current = { number: count, row: rowOf(headOf(store), store.steps), text: JSON.stringify(store.trace()) };
       runs.push(current);
       if (runs.length > KEPT_RUNS) runs.shift();
     }
     show();
   }
 
-  /** Another run begins: none of the strip is shown, but for one that was asked for. */
+  /**
+   * Another run begins: none of the strip is shown, but for one that was asked for.
+   * @param {boolean} live
+   */
   function begin(live) {
     current = null;
     if (live) asked = null;

@@ -18,10 +18,10 @@ from typing import Any
 from fastllm import console
 from fastllm.analysis.rejections import KINDS, kinds, rejections
 from fastllm.config import ASSETS
+from fastllm.recorded import recorded_file
 from fastllm.trace import Trace, TraceError, from_json
 
 STUDY_VERSION = 2
-FILE = ASSETS / "study.json"
 # Tokens named as often missed: so many, and none that was missed less often.
 MOST_MISSED, LEAST_MISSED = 12, 5
 
@@ -196,7 +196,7 @@ def to_json(value: Study) -> str:
     return f'{head},\n "groups": [\n  {lines}\n ]\n}}\n'
 
 
-def from_file(path: Path = FILE) -> Study:
+def from_file(path: Path) -> Study:
     """Read a study.
 
     Raises:
@@ -265,18 +265,18 @@ def main(argv: list[str] | None = None) -> int:
     console.prepare()
     parser = argparse.ArgumentParser(prog="python -m fastllm.analysis.study", description=__doc__)
     parser.add_argument("folder", type=Path, help="what `train evaluate --traces` wrote")
-    parser.add_argument("--json", type=Path, default=FILE, help="where the summary goes")
+    parser.add_argument("--json", type=Path, default=ASSETS, help="file or folder; in assets/ the page shows it")
     args = parser.parse_args(argv)
     try:
-        console.check_writable(args.json)
-        record = read_record(args.folder / "record.json")
-        made = study(read_folder(args.folder), record)
-        console.write_text(args.json, to_json(made))
+        made = study(read_folder(args.folder), read_record(args.folder / "record.json"))
+        place = recorded_file("study", made.target, args.json) if args.json.is_dir() else args.json
+        console.check_writable(place)
+        console.write_text(place, to_json(made))
     except (OSError, ValueError) as error:
         print(f"fastllm.analysis.study: {error}", file=sys.stderr)
         return 2
     refused = sum(g.total.rejected for g in made.groups)
-    print(f"{args.json}: {len(made.groups)} ways over {made.articles} articles, {refused:,} rejections")
+    print(f"{place}: {len(made.groups)} ways over {made.articles} articles, {refused:,} rejections")
     return 0
 
 

@@ -12,8 +12,8 @@ import json
 from fastllm.analysis.metrics import running
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Plain, Step, Trace
 from fastllm.ui.theme import INSPECTOR_SHEET, PLAYER_SHEET, STYLE_SHEET, css
-from fastllm.ui.watch import messages
-from fastllm.ui.watch.player import FOLDER, SCRIPTS, script
+from fastllm.ui.watch import messages, scripts
+from fastllm.ui.watch.player import FOLDER, script, sources
 from tests.browser import chromium
 
 ARTICLE = (
@@ -115,12 +115,12 @@ def send(page, *told: str) -> None:
 
 
 def pure() -> str:
-    """The player's scripts without the one that wires them."""
-    names = [name for name in SCRIPTS if name not in ("main",)]
+    """The player's modules without the one that wires them."""
+    parts = scripts.bodies(sources())
+    del parts["main.js"]
     source = "const CONFIG = {statuses: {}, kinds: [], exports: [], recordings: []};\n"
     source += f"CONFIG.fields = {(FOLDER / 'fields.json').read_text(encoding='utf-8')};\n"
-    source += "\n".join((FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in names)
-    return source
+    return source + "\n".join(parts.values())
 
 
 def call(page, expression: str):

@@ -608,8 +608,8 @@ def test_the_browser_reads_the_fields_that_are_written_down(page):
     asked = page.evaluate(
         """async ([source, told]) => {
           const asked = new Set();
-          const {makeStore, unpack} = Function(`${source}; return {makeStore, unpack};`)();
-          const store = makeStore();
+          const {makeStore, unpack, CONFIG} = Function(`${source}; return {makeStore, unpack, CONFIG};`)();
+          const store = makeStore(CONFIG.fields);
           for (const text of told) {
             const message = JSON.parse(text);
             if (message.packed) Object.assign(message, JSON.parse(await unpack(message.packed)));

@@ -1,7 +1,7 @@
 """``python -m train alphas``: what each way of teaching made of each drafter, from the records of those runs.
 
 Measures nothing itself: it collects the ``record.json`` of ``train drafter`` runs that began from the same weights and
-took the same number of steps, into one JSON and the README's table of alpha by drafter and recipe.
+took the same number of steps, into one JSON and the table of alpha by drafter and recipe.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastllm.recorded import recorded_name
+from train.checks import recorded_place
 from train.record import Record
-from train.table import check_marks, mark_of, write_between
+from train.table import check_marks, write_between
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--records", type=Path, nargs="+", required=True, help="record.json of each run")
-    parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
+    parser.add_argument("--json", type=Path, default=None, help="file, or folder such as assets")
+    parser.add_argument("--table", type=Path, default=None, help="write the table into this file, between its marks")
 
 
 def _folder(init: str | None) -> str | None:
@@ -96,13 +98,14 @@ def run(args: argparse.Namespace) -> None:
     """Collect, write, print."""
     record = Record("alphas", vars(args) | {"records": [str(p) for p in args.records]}, [])
     records = [_read(p) for p in args.records]
-    mark = mark_of(records[0]["arguments"]["target"], "alpha")
-    if args.readme:
-        check_marks(args.readme, mark)
+    target = records[0]["arguments"]["target"]
+    mark, place = recorded_name("alpha", target), args.json and recorded_place(args.json, "alpha", target)
+    if args.table:
+        check_marks(args.table, mark)
     rows = collect(records)
-    if args.json:
-        args.json.write_text(json.dumps({"rows": rows, **record.as_dict()}, indent=1) + "\n")
+    if place:
+        place.write_text(json.dumps({"rows": rows, **record.as_dict()}, indent=1) + "\n")
     table = alpha_table(rows)
-    if args.readme:
-        write_between(args.readme, mark, table)
+    if args.table:
+        write_between(args.table, mark, table)
     print(table)

@@ -16,11 +16,12 @@ from fastllm.drafters import available, load_drafter
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.t5 import T5Drafter
 from fastllm.lengths import lengths_of
+from fastllm.recorded import recorded_name
 from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from train import bild
-from train.checks import at_least, no_folder, numbers
+from train.checks import at_least, numbers, recorded_place
 from train.corpus import split_sentences
 from train.data import HUB_NAME, Pair, sample_pairs
 from train.measure import Job, Method, Plan, compared, measure, mismatches
@@ -29,7 +30,7 @@ from train.record import Record
 from train.results import best_gammas, merge, plain_row, row_of
 from train.rouge import rouge
 from train.summaries import summarise
-from train.table import check_marks, mark_of, update_readme
+from train.table import check_marks, update_readme
 from train.traces import write_traces
 
 
@@ -72,12 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="articles of the comparison with generate, assisted generation and CTranslate2; all, or 0 for none",
     )
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None, help="file, or folder such as assets")
     parser.add_argument(
         "--merge", default=None, help="measure nothing: join these results, A.json,B.json, of one target"
     )
     parser.add_argument("--traces", type=Path, default=None, help="folder for one JSON trace per article and job")
-    parser.add_argument("--readme", type=Path, default=None, help="write the table into this file, between its marks")
+    parser.add_argument("--table", type=Path, default=None, help="write the table into this file, between its marks")
 
 
 def summary_rouge(target: Target, pairs: Sequence[Pair], max_new_tokens: int) -> dict[str, float]:
@@ -89,23 +90,23 @@ def summary_rouge(target: Target, pairs: Sequence[Pair], max_new_tokens: int) ->
 
 def _write(result: dict, args: argparse.Namespace) -> None:
     if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
-    print(update_readme(result, args.readme))
+        place = recorded_place(args.json, "benchmark", result["target"]["name"])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(result, indent=1) + "\n")
+    print(update_readme(result, args.table))
 
 
-def _check_places(args: argparse.Namespace) -> None:
+def _check_places(args: argparse.Namespace, target: str) -> None:
     """Before hours of work, not after them: what is to be written can be.
 
     Raises:
         ValueError
     """
-    no_folder(args, "json")
     for option, folder in (("state", args.state), ("traces", args.traces)):
         if folder and folder.exists() and not folder.is_dir():
             raise ValueError(f"--{option} must be a folder, and {folder} is a file.")
-    if args.readme:
-        check_marks(args.readme, mark_of(args.target))
+    if args.table:
+        check_marks(args.table, recorded_name("benchmark", target))
 
 
 def _read_result(file: Path) -> dict:
@@ -117,7 +118,8 @@ def _read_result(file: Path) -> dict:
     try:
         result = json.loads(file.read_text(encoding="utf-8"))
         if not (
-            {"rows", "articles", "data", "command"} <= set(result) and {"plain", "sha256"} <= set(result["target"])
+            {"rows", "articles", "data", "command"} <= set(result)
+            and {"name", "plain", "sha256"} <= set(result["target"])
         ):
             raise ValueError
     except (ValueError, KeyError, TypeError):
@@ -149,10 +151,12 @@ def method_of(args: argparse.Namespace, gammas: Sequence[int], temperatures: Seq
 
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
-    _check_places(args)
     if args.merge:
-        _write(merge([_read_result(Path(p)) for p in args.merge.split(",")]), args)
+        merged = merge([_read_result(Path(p)) for p in args.merge.split(",")])
+        _check_places(args, merged["target"]["name"])
+        _write(merged, args)
         return
+    _check_places(args, args.target)
     at_least(1, args, "articles", "max_new_tokens")
     at_least(0, args, "rouge_articles", "top", "seed", "peer_articles")
     gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")

@@ -1,7 +1,7 @@
 """``python -m train methods``: every method of a target against plain decoding and against each other, in one run.
 
-All of them decode the same articles by turns, at T = 0 and 1; of each method (train/named.py) the fastest setting goes
-into the table, beside the figure that its paper reports.
+All of them decode the same articles by turns, at T = 0 and 1; of each method (train/named.py) the setting that was
+fastest on one half of them goes into the table, as measured on the other, beside the figure that its paper reports.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from pathlib import Path
 
 from fastllm import console
 from fastllm.config import ASSETS
+from fastllm.recorded import recorded_name
 from fastllm.targets.load import load_target
-from train.checks import at_least, no_folder, numbers
-from train.contest import jobs_of, lines_of, load, table
+from train.checks import at_least, numbers, recorded_place
+from train.contest import halves, jobs_of, lines_of, load, row_of_halves, table
 from train.data import HUB_NAME, sample_pairs
 from train.measure import Job, Plan, measure, mismatches
 from train.named import NAMED
 from train.record import Record
-from train.results import plain_row, row_of
+from train.results import plain_row
 from train.table import check_marks, write_between
 
 
@@ -35,17 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", default=None, help="auto (ONNX Runtime where it can), onnx or torch; also ENGINE=")
     parser.add_argument("--state", type=Path, default=None, help="folder to keep each article in, to go on after a cut")
-    parser.add_argument("--json", type=Path, default=None, help="default: assets/methods-TARGET.json; Study draws it")
-    parser.add_argument(
-        "--readme", type=Path, default=None, help="write the table into this file, between its marks methods-TARGET"
-    )
+    parser.add_argument("--json", type=Path, default=ASSETS, help="file or folder; in assets/ Study draws it")
+    parser.add_argument("--table", type=Path, default=None, help="write the table into this file, between its marks")
 
 
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
-    at_least(1, args, "articles", "max_new_tokens")
+    at_least(4, args, "articles")  # two to choose settings on, two to measure them on
+    at_least(1, args, "max_new_tokens")
     at_least(0, args, "seed")
-    no_folder(args, "json")
     if args.state and args.state.exists() and not args.state.is_dir():
         raise ValueError(f"--state must be a folder, and {args.state} is a file.")
     gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")
@@ -57,9 +56,9 @@ def run(args: argparse.Namespace) -> None:
     record = Record("methods", vars(args), [args.data])
     target = load_target(args.target, engine=args.engine)
     console.tell(target.notes)
-    mark = f"methods-{target.preset.name}"
-    if args.readme:
-        check_marks(args.readme, mark)
+    mark = recorded_name("methods", args.target)
+    if args.table:
+        check_marks(args.table, mark)
     drafters, lacking = load(target, named)
     ways = jobs_of(named, drafters, gammas, temperatures)
     if not any(ways.values()):
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
     traces = dict(zip(jobs, zip(*(one.traces for one in found), strict=True), strict=True))
     plain = {job.temperature: traces[job] for job in jobs if not job.drafter}
     rows = {
-        key: [row_of(job, traces[job], plain[job.temperature], args.seed) for job in some]
+        key: [row_of_halves(job, traces[job], plain[job.temperature], args.seed) for job in some]
         for key, some in ways.items()
         if some
     }
@@ -85,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
         "target": {"name": args.target, "sha256": target.sha256, "plain": [plain_row(t, p) for t, p in plain.items()]},
         "engine": target.engine.name,
         "articles": args.articles,
+        "chosen_on": len(halves(args.articles)[0]),
         "lines": lines_of(named, rows),
         "rows": rows,
         "lacking": lacking,
@@ -92,12 +92,12 @@ def run(args: argparse.Namespace) -> None:
         **record.as_dict(),
         "seconds": round(sum(one.seconds for one in found), 1),
     }
-    file = args.json or ASSETS / f"{mark}.json"
+    file = recorded_place(args.json, "methods", args.target)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     text = table(result)
-    if args.readme:
-        write_between(args.readme, mark, text)
+    if args.table:
+        write_between(args.table, mark, text)
     print(text)
     if wrong:
         raise ValueError(f"{wrong} greedy texts differ from plain decoding's; in float32 that is a bug.")

@@ -13,7 +13,7 @@ from fastllm.ui.study.view import PLACES, refused_at
 NOTHING = "Nothing was recorded for this choice."
 
 
-# Of the n-grams the first, the middle and the last order; the table in README has them all.
+# Of the n-grams the first, the middle and the last order; the table in docs/figures.md has them all.
 ORDERS = ("1", "3", "5")
 Rows = Sequence[dict[str, Any]]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from fastllm.config import ASSETS
+from fastllm.recorded import recorded_file
 from fastllm.ui.plots import BLUE, GREY, ORANGE, label, say, styled
 
 _COLOURS = (BLUE, ORANGE)
@@ -20,7 +20,7 @@ Lines = Sequence[Mapping[str, Any]]
 def recorded(name: str) -> dict[str, Any]:
     """The table of the target `name` that lies in assets/, or nothing."""
     try:
-        found = json.loads((ASSETS / f"methods-{name}.json").read_text(encoding="utf-8"))
+        found = json.loads(recorded_file("methods", name).read_text(encoding="utf-8"))
         return found if found["lines"] and found["target"]["sha256"] else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
@@ -113,8 +113,8 @@ def header_html(result: Mapping[str, Any]) -> str:
     """What was measured, on what, over how much."""
     return (
         '<div class="fl-lab-intro"><p><b>Which method pays here?</b> Every method on the same articles by turns; of '
-        "each, the setting that was fastest on them. Hollow: the text may be another.</p>"
-        f'<p class="fl-recorded"><b>Recorded, not live:</b> {result["articles"]} articles, '
+        "each, the setting that was fastest on one half of them, measured on the other. Hollow: the text may be "
+        f'another.</p><p class="fl-recorded"><b>Recorded, not live:</b> {result["articles"]} articles, '
         f"{escape(str(result.get('finished', ''))[:10])}, {escape(str(result.get('machine', '')))}, engine "
         f"{escape(str(result.get('engine', '')))}.</p></div>"
     )

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastllm.config import ASSETS, PRESETS, TargetPreset
+from fastllm.recorded import recorded_file
 from fastllm.targets.base import Target
-from fastllm.ui.watch.expected import benchmark_file
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,11 @@ class Records:
 
 def of(target: Target, folder: Path = ASSETS) -> list[Records]:
     """The records of all targets that there is something of, those of `target` first; where there is nothing at all,
-    `target` alone.
-
-    Those of ``mini`` lie in study.json and benchmark.json, those of any other target in files that end in its name.
-    """
+    `target` alone."""
     own = target.preset.name
     found = []
     for name in (own, *(n for n in PRESETS if n != own)):
-        benchmark = benchmark_file(name, folder)
-        study = folder / benchmark.name.replace("benchmark", "study", 1)
+        study, benchmark = (recorded_file(kind, name, folder) for kind in ("study", "benchmark"))
         preset = target.preset if name == own else PRESETS[name]
         found.append(Records(preset, target.sha256 if name == own else "", study, benchmark))
     return [r for r in found if r.there] or found[:1]

@@ -10,14 +10,9 @@ from pathlib import Path
 
 from fastllm.config import ASSETS
 from fastllm.drafters import DrafterInfo
+from fastllm.recorded import EMBEDDED, recorded_file
 
-EMBEDDED = "mini"
 USUAL_GAMMA = 4
-
-
-def benchmark_file(target: str, folder: Path = ASSETS) -> Path:
-    """Where the benchmark of the target of that name lies: the embedded one's bears no name."""
-    return folder / ("benchmark.json" if target == EMBEDDED else f"benchmark-{target}.json")
 
 
 @lru_cache(maxsize=8)
@@ -25,9 +20,8 @@ def recorded(target: str = EMBEDDED, folder: Path = ASSETS) -> dict:
     """The recorded benchmark of a target; empty where there is none, or none that can be read."""
     if not re.fullmatch(r"[\w.-]+", target):  # a folder or a hub name
         return {}
-    file = benchmark_file(target, folder)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(recorded_file("benchmark", target, folder).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) and isinstance(found.get("rows"), list) else {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import gradio as gr
@@ -21,15 +22,13 @@ from fastllm.config import ASSETS
 from fastllm.trace import MAX_BYTES, Trace, TraceError, from_json
 from fastllm.ui import render
 from fastllm.ui.theme import INSPECTOR_SHEET, PLAYER_SHEET, STATUSES, STYLE_SHEET, TINT, variables
-from fastllm.ui.watch import messages, recordings
+from fastllm.ui.watch import messages, recordings, scripts
 from fastllm.ui.watch.methods import LOSSY
 
 FOLDER = ASSETS / "player"
-# In the order in which they need each other.
-SCRIPTS = (
-    "text", "store", "source", "race", "charts", "branches", "stream", "predict", "residual", "walk", "inspector",
-    "table", "files", "visit", "speech", "lead", "address", "playback", "main",
-)  # fmt: skip
+# What the scope holds before the modules: Gradio's arguments, and what `script` writes. Those that the modules use are
+# declared for them in assets/player/globals.d.ts.
+GIVEN = ("element", "trigger", "props", "server", "upload", "watch", "CONFIG", "SKELETON")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ def to_page(trace: Trace) -> str:
 # On a page of its own the player has no server and nothing to save: Gradio's arguments are stood in for.
 _ALONE = ".fl-files { display: none !important; } .plays { overflow: visible; padding-top: 12px; }"
 _FRAME = """(() => {{
+"use strict";
 document.body.classList.add("playing");
 const element = document.querySelector("#player");
 const props = {{ value: document.querySelector("#run").textContent }};
@@ -94,8 +94,18 @@ async def export_rows(asked: dict) -> dict[str, str]:
         return {"error": str(error)}
 
 
+def sources() -> dict[str, str]:
+    """The modules of the player: file to text."""
+    return {f.name: f.read_text(encoding="utf-8") for f in sorted(FOLDER.glob("*.js"))}
+
+
+@cache
+def _modules() -> str:
+    return "\n".join(scripts.bodies(sources(), given=GIVEN).values())
+
+
 def script(alone: bool = False) -> str:
-    """The component's script: its configuration and markup as constants, then its files, in one function's scope.
+    """The component's script: its configuration and markup as constants, then its modules, in one function's scope.
     `alone`: for a page without a server and other tabs."""
     config = {
         "alone": alone,
@@ -112,10 +122,9 @@ def script(alone: bool = False) -> str:
         "maxBytes": MAX_BYTES,
     }
     skeleton = (FOLDER / "player.html").read_text(encoding="utf-8")
-    parts = [f"const CONFIG = {json.dumps(config)};", f"const SKELETON = {json.dumps(skeleton)};"]
-    parts += [(FOLDER / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    constants = [f"const CONFIG = {json.dumps(config)};", f"const SKELETON = {json.dumps(skeleton)};"]
     # Nothing in it may look like the end of a script to an HTML parser.
-    return "\n".join(parts).replace("</", "<\\/")
+    return "\n".join(['"use strict";', *constants, _modules()]).replace("</", "<\\/")
 
 
 class Player(gr.HTML):
