@@ -2,7 +2,7 @@
 
 A folder holds ``decoder.onnx``, ``encoder.onnx`` where there is an encoder, ``weights.bin`` with every matrix once, and
 ``graph.json`` with sizes and the files' hashes. It is swapped in whole, so that two processes may make it at once, and
-made anew where a file is not what ``graph.json`` says.
+made anew where a file is not what ``graph.json`` says. Graphs that older versions made of the same weights are removed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from fastllm import console
-from fastllm.cache import cache_folder
+from fastllm.cache import cache_folder, entries, remove, settled, spare_folder
 from fastllm.checkpoints import file_sha256
 from fastllm.targets.graphs import GRAPHS, VERSION
 from fastllm.targets.pretrained import Checkpoint
@@ -41,6 +41,9 @@ class Graph:
         angles: rotary angles a position, 0 where there are none.
         frequencies, scaling: angle = position · frequency; cosine and sine are multiplied by `scaling`.
         files: size in bytes and SHA-256 of each file, the hash of the big one left out.
+        source: the model's name, for people.
+        weights: hash of the model's weights, or the name of one that has none.
+        version: of the graphs, 0 in files from before it was written down.
     """
 
     columns: int
@@ -52,16 +55,22 @@ class Graph:
     frequencies: tuple[float, ...]
     scaling: float
     files: dict[str, list]
+    source: str = ""
+    weights: str = ""
+    version: int = 0
 
 
-def key_of(checkpoint: Checkpoint) -> str:
+def weights_of(checkpoint: Checkpoint) -> str:
+    """Hash of the weights. A hub model without a commit has none: its name must do."""
+    return checkpoint.sha256 or str(checkpoint.where)
+
+
+def key_of(checkpoint: Checkpoint, version: int) -> str:
     """Names the graph: weights, configuration and the graphs' version."""
     config = checkpoint.config.to_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype"):
         config.pop(name, None)
-    # A hub model without a commit has no hash: its name must do.
-    weights = checkpoint.sha256 or str(checkpoint.where)
-    said = json.dumps([VERSION, weights, config], sort_keys=True, default=str)
+    said = json.dumps([version, weights_of(checkpoint), config], sort_keys=True, default=str)
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
@@ -77,20 +86,46 @@ def folder_of(checkpoint: Checkpoint) -> Path:
         if not os.access(home, os.W_OK):
             raise PermissionError(home)
     except OSError:
-        home = Path(tempfile.gettempdir()) / f"fastllm-graphs-{os.getuid() if hasattr(os, 'getuid') else 0}"
+        home = spare_folder()
         home.mkdir(mode=0o700, exist_ok=True)
         console.say("the cache folder cannot be written: graphs are kept in the temporary folder.")
-    folder = home / key_of(checkpoint)
+    folder = home / key_of(checkpoint, VERSION)
     if read(folder) is None:
         make(checkpoint, folder)
+    remove_older(checkpoint, home)
     return folder
+
+
+def remove_older(checkpoint: Checkpoint, home: Path) -> None:
+    """Remove from `home` what older versions of the graphs made of the same weights, unless somebody uses it, and what
+    was left unfinished by a process that was killed."""
+    older, weights = {key_of(checkpoint, v) for v in range(1, VERSION)}, weights_of(checkpoint)
+    freed = 0
+    for entry in entries():
+        if entry.folder.parent != home or not settled(entry):
+            continue
+        graph = None if entry.folder.name in older else described(entry.folder)
+        outdated = graph is not None and graph.weights == weights and graph.version < VERSION
+        if (outdated or entry.folder.name in older or entry.folder.name.startswith(".")) and remove(entry.folder):
+            freed += entry.size
+    if freed:
+        console.say(f"removed {freed / 1e6:.0f} MB of outdated graphs.")
+
+
+def described(folder: Path) -> Graph | None:
+    """What graph.json in `folder` says; None where it is none."""
+    try:
+        value = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        return Graph(**{**value, "cross": tuple(value["cross"]), "frequencies": tuple(value["frequencies"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def read(folder: Path) -> Graph | None:
     """What lies in `folder`; None where it is not whole."""
+    if (graph := described(folder)) is None:
+        return None
     try:
-        value = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        graph = Graph(**{**value, "cross": tuple(value["cross"]), "frequencies": tuple(value["frequencies"])})
         for name, (size, digest) in graph.files.items():
             file = folder / name
             if file.stat().st_size != size or (digest and file_sha256(file) != digest):
@@ -128,6 +163,9 @@ def make(checkpoint: Checkpoint, folder: Path) -> None:
                 **{n: [(half / n).stat().st_size, file_sha256(half / n)] for n in names},
                 "weights.bin": [(half / "weights.bin").stat().st_size, ""],
             },
+            source=Path(str(checkpoint.where)).name,
+            weights=weights_of(checkpoint),
+            version=VERSION,
         )
         (half / INFO).write_text(json.dumps(asdict(info)), encoding="utf-8")
         if folder.exists() and read(folder) is None:

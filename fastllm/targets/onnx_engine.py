@@ -17,6 +17,7 @@ import numpy as np
 import onnxruntime
 import torch
 
+from fastllm.cache import hold
 from fastllm.targets.base import Decoder, Engine
 from fastllm.targets.graph_cut import cut
 from fastllm.targets.graph_files import Graph, read
@@ -152,6 +153,7 @@ class OnnxEngine(Engine):
         Raises:
             ValueError: the folder is not whole.
         """
+        self._held = hold(folder)
         graph = read(folder)
         if graph is None:
             raise ValueError(f"{folder} holds no whole graph")
@@ -211,7 +213,8 @@ class _CutEngine(OnnxEngine):
 
     def __init__(self, whole: OnnxEngine, family: Family, skip: frozenset[Sublayer]) -> None:
         self.graph, self.columns, self.rows = whole.graph, whole.columns, whole.rows
-        self.encoder, self._start_id, self._folder = whole.encoder, whole._start_id, whole._folder
+        self.encoder, self._start_id = whole.encoder, whole._start_id
+        self._folder, self._held = whole._folder, whole._held
         self._angles = whole._angles
         kept = kept_attentions(skip, whole.graph.layers)
         options = _options(threads(), folder=str(whole._folder), packed=self._weights <= PACKED_AT_MOST)

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from fastllm.cache import hold
 from fastllm.checkpoints import folder_sha256
 from fastllm.loading import LOADING, lazy
 from fastllm.targets.base import TargetError
@@ -242,6 +243,7 @@ class Checkpoint:
     def __init__(self, where: str | Path, dtype: torch.dtype, device: torch.device) -> None:
         """Raises TargetError where configuration or weight files are not what they should be."""
         self.where, self.dtype, self.device = where, dtype, device
+        self._held = hold(Path(where))  # its weights may be read later
         self._model: Any = None
         self.config = read_config(where)
         self.generation = read_generation_config(where, self.config)
