@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from fastllm.config import Sampling, Settings
 from fastllm.decode import run, speculative
-from fastllm.drafters import load_drafter
+from fastllm.drafters import available, load_drafter, others, split_spec
 from fastllm.drafters.errors import DrafterError
 from fastllm.drafters.foreign import SlemDrafter, TliDrafter, continued, encode, plain, shared_pieces
 from fastllm.source import Source
 from fastllm.targets.load import load_target
+from fastllm.ui.models import menu
 from fastllm.verify import verify
 from tests.conftest import ARTICLE, TEXTS, make_t5
 from tests.test_verify import g_test
@@ -206,6 +209,23 @@ def test_half_a_character_at_the_end_of_a_draft_is_cut(models, monkeypatch):
     session = drafter.open(target.open(ARTICLE).source, target.sampler(Settings()))
     assert plain(target.tokenizer, session.propose([], 2).ids) == "a"
     assert plain(target.tokenizer, session.propose([], 3).ids) == "aé"
+
+
+def test_a_model_of_the_other_kind_can_be_chosen_for_either_kind_of_target(models, monkeypatch):
+    """SmolLM2 for a T5, `mini` for a decoder-only model, both ways, at the menu's end and by names that are known; once
+    only where a preset names one; nothing that is not here. What is measured unasked stays as it was."""
+    here = {"smollm2": True, "mini": True}
+    monkeypatch.setattr("fastllm.drafters.at_hand", lambda preset: here[preset.name])
+    for name, other in (("t5", "smollm2"), ("llama", "mini")):
+        target, wanted = models[name], [f"slem:{other}", f"tli:{other}"]
+        assert [i.spec for i in others(target)] == [c.key for c in menu(target)][-2:] == wanted
+        assert not {i.spec for i in available(target)} & set(wanted)
+        assert [split_spec(spec) for spec in wanted] == [("slem", other, None), ("tli", other, None)]
+        named = target.with_preset(replace(target.preset, foreign=other))
+        assert others(named) == []
+        assert [c.key for c in menu(named)][-2:] == wanted
+    here["smollm2"] = False
+    assert others(models["t5"]) == []
 
 
 def test_what_cannot_draft_is_told(models, tmp_path, monkeypatch):

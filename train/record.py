@@ -19,7 +19,17 @@ from typing import Any
 
 from fastllm.checkpoints import file_sha256
 
-PACKAGES = ("torch", "transformers", "datasets", "accelerate", "sentencepiece", "kenlm", "rouge-score", "numpy")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "sentencepiece",
+    "kenlm",
+    "onnxruntime",
+    "rouge-score",
+    "numpy",
+)
 
 
 def git_commit() -> str:

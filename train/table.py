@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fastllm.recorded import recorded_name
 from fastllm.rules import lossless
+from train.peers import compared
 from train.results import key_of, method_of
 
 MAX_GAMMAS = 3  # more would make a table that nobody reads
@@ -58,8 +59,7 @@ def benchmark_table(result: dict) -> str:
             + ".",
             "",
         ]
-    if target.get("generate"):
-        g = target["generate"]
+    if g := target.get("generate") or compared(result.get("peers") or []):
         lines += [
             f"Encoder included, our plain decoding takes {g['ms_per_token_ours']:.2f} ms a token and transformers' "
             f"`generate` {g['ms_per_token_generate']:.2f} ms ({g['generate_over_ours']:.2f} times ours).",

@@ -103,6 +103,8 @@ COMPOSITES: dict[str, Composite] = {
 NEURAL = ("cnn", "lstm", "t5")  # families of one folder per variant
 # Whole models, by folder or hub name; of another tokenizer by a preset's name, too.
 WHOLE: dict[str, Any] = {"t5": T5Drafter, "lm": LmDrafter, "slem": SlemDrafter, "tli": TliDrafter}
+# By whether the target is an encoder-decoder: the preset that drafts for it from the other side.
+OTHER_KIND = {True: "smollm2", False: "mini"}
 VARIANTS = ("distilled", "baseline")
 ORDERS = range(1, 6)
 
@@ -263,10 +265,20 @@ def available(target: Target) -> list[DrafterInfo]:
     if target.preset.neural_drafter:
         family, _, name = target.preset.neural_drafter.partition(":")
         infos.append(DrafterInfo(family, family, f"{DRAFTERS[family].title} ({name})", 0))
-    if (other := target.preset.foreign) and at_hand(PRESETS[other]):
-        for family in ("slem", "tli"):
-            infos.append(DrafterInfo(f"{family}:{other}", family, f"{DRAFTERS[family].title} ({other})", 0))
-    return infos
+    return infos + (_foreign(target.preset.foreign) if target.preset.foreign else [])
+
+
+def others(target: Target) -> list[DrafterInfo]:
+    """What can be loaded beside :func:`available`, to be chosen but not measured unasked: a model of the other kind,
+    decoder-only for an encoder-decoder, where the preset names none with another tokenizer."""
+    return [] if target.preset.foreign else _foreign(OTHER_KIND[target.checkpoint.seq2seq])
+
+
+def _foreign(preset: str) -> list[DrafterInfo]:
+    """Both ways of drafting with a preset that has another tokenizer, where its weights are on this machine."""
+    if not at_hand(PRESETS[preset]):
+        return []
+    return [DrafterInfo(f"{f}:{preset}", f, f"{DRAFTERS[f].title} ({preset})", 0) for f in ("slem", "tli")]
 
 
 def sha256_of(preset: TargetPreset, spec: str) -> str | None:

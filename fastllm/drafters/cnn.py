@@ -102,7 +102,7 @@ class CnnDrafter(CopyDrafter):
     """A causal CNN that sees the article; ``cnn-baseline`` or ``cnn-distilled``."""
 
     short = "CNN"
-    phrase = "a small network that looks at a few words at once"
+    phrase = "a small network that sees a few words"
     family = "cnn"
     title = "CNN"
     model_class = CnnModel

@@ -184,7 +184,7 @@ class SlemDrafter(ForeignDrafter):
     how = "slem"
     short = "Other, by text"
     title = "Another model, by its text"
-    phrase = "another model, whose words are read anew"
+    phrase = "another model's words, read anew"
     certain = True
 
     def open(self, source: Source, sampler: Sampler) -> SlemSession:
@@ -203,7 +203,7 @@ class TliDrafter(ForeignDrafter):
     how = "tli"
     short = "Other, by pieces"
     title = "Another model, by shared pieces"
-    phrase = "another model, in the pieces that both have"
+    phrase = "another model, in shared pieces"
 
     def __init__(self, target: Target, foreign: Target) -> None:
         super().__init__(target, foreign)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from fastllm.analysis.timing import alternating
 from fastllm.config import Settings
 from fastllm.decode import autoregressive, speculative
-from fastllm.drafters import COMPOSITES, DrafterInfo, available, load_drafter
+from fastllm.drafters import COMPOSITES, DrafterInfo, available, load_drafter, others
 from fastllm.drafters.base import Drafter
 from fastllm.loading import loaded_once
 from fastllm.targets.base import Target, TargetError, TargetSession
@@ -84,8 +84,8 @@ def other_variant(key: str, variant: str, keys: Sequence[str]) -> str:
 
 
 def menu(target: Target) -> list[Choice]:
-    """The drafters that can be loaded for `target`."""
-    return choices(available(target))
+    """The drafters that can be loaded for `target`, those with another tokenizer last."""
+    return choices([*available(target), *others(target)])
 
 
 def spec_of(key: str, order: int, way: str = "") -> str:

@@ -24,7 +24,7 @@ from train import bild
 from train.checks import at_least, numbers, recorded_place
 from train.corpus import split_sentences
 from train.data import HUB_NAME, Pair, sample_pairs
-from train.measure import Job, Method, Plan, compared, measure, mismatches
+from train.measure import Job, Method, Plan, measure, mismatches
 from train.peers import Ours, measure_peers
 from train.record import Record
 from train.results import best_gammas, merge, plain_row, row_of
@@ -180,9 +180,7 @@ def run(args: argparse.Namespace) -> None:
     jobs += [Job(d, g, t) for d in drafters for g in gammas for t in temperatures]
     jobs += bild.jobs_of(drafters, grid)
     limit = args.max_new_tokens or target.preset.max_new_tokens
-    # A lossy text is no match for assisted generation's, which is the target's own.
-    assistant = assistant_of(drafters) if method.lossless else None
-    plan = Plan(target, tuple(jobs), assistant, args.top_p, limit, args.top, args.seed, method)
+    plan = Plan(target, tuple(jobs), args.top_p, limit, args.top, args.seed, method)
     found = measure(plan, pairs[: args.articles], args.state)
     traces = dict(zip(jobs, zip(*(one.traces for one in found), strict=True), strict=True))
     if args.traces:
@@ -196,7 +194,11 @@ def run(args: argparse.Namespace) -> None:
     if plan.greedy and args.peer_articles != 0:
         some = pairs[: args.articles][: args.peer_articles]
         folder = args.state and args.state / "peers"
-        peers = measure_peers(target, Ours.best(rows), assistant_of(drafters), some, limit, folder)
+        # A lossy text is no match for assisted generation's, which is the target's own.
+        assistant = assistant_of(drafters) if method.lossless else None
+        pair = Ours.best([r for r in rows if assistant and r["drafter"] == assistant.name])
+        ours = list(dict.fromkeys(one for one in (Ours.best(rows), pair) if one))
+        peers = measure_peers(target, ours, assistant, some, limit, folder)
     if args.rouge_articles:
         scores = summary_rouge(target, pairs[: args.rouge_articles], limit)
     elif 0.0 in plain:
@@ -213,7 +215,6 @@ def run(args: argparse.Namespace) -> None:
             "lead3": lead,
             "rouge_articles": args.rouge_articles or args.articles,
             "plain": [plain_row(t, ts) for t, ts in plain.items()],
-            "generate": compared(plan, found),
         },
         "rows": rows,
         "best": best_gammas(rows),

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
     # A way that belongs to two methods is measured once.
     jobs += dict.fromkeys(job for some in ways.values() for job in some)
     limit = args.max_new_tokens or target.preset.max_new_tokens
-    plan = Plan(target, tuple(jobs), None, 1.0, limit, 0, args.seed, library=False)
+    plan = Plan(target, tuple(jobs), 1.0, limit, 0, args.seed)
     found = measure(plan, pairs, args.state)
     traces = dict(zip(jobs, zip(*(one.traces for one in found), strict=True), strict=True))
     plain = {job.temperature: traces[job] for job in jobs if not job.drafter}
