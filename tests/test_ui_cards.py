@@ -121,8 +121,8 @@ def test_a_lesson_sets_everything_that_changes_its_outcome(monkeypatch, tiny):
 
 
 def test_the_records_bear_the_lessons_out():
-    """With the embedded target, the first lesson's drafter was faster than plain and not perfect, at the draft length at
-    which it was fastest of those up to it; the second's slower and nearly always refused: over the whole interval of
+    """With the embedded target, the first lesson's drafter was faster than plain and not perfect, at the draft length
+    at which it was fastest of those up to it; the second's slower and nearly always refused: over the whole interval of
     the recorded speedup."""
     good, bad = LESSONS["mini"]
     rows = recorded()["rows"]
