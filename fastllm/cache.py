@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -157,6 +157,22 @@ def remove(folder: Path) -> bool:
         return False
     shutil.rmtree(gone, ignore_errors=True)
     return True
+
+
+@contextmanager
+def making(folder: Path, whole: Callable[[Path], bool]) -> Iterator[Path]:
+    """An empty folder beside the entry `folder`, which becomes it at the end; a failure leaves nothing. Where another
+    process was faster, and what it made is `whole`, that stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=".half-", dir=folder.parent))
+    try:
+        yield half
+        if folder.exists() and not whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            os.replace(half, folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def settled(entry: Entry) -> bool:

@@ -102,7 +102,7 @@ def test_a_target_is_not_measured_as_its_own_foreign_drafter(tiny):
 def test_every_named_method_goes_with_its_temperatures(tiny):
     """Rule, draft lengths and temperature of each are settings that the engine takes; keys are unique."""
     assert len({one.key for one in NAMED}) == len(NAMED)
-    plan = Plan(tiny, (), None, 1.0, 8, 0, 1)
+    plan = Plan(tiny, (), 1.0, 8, 0, 1)
     drafter: object = "any"
     for one in NAMED:
         assert one.takes(0.0) or one.takes(1.0)

@@ -17,7 +17,7 @@ from fastllm.drafters.t5 import T5Drafter
 from fastllm.targets.load import load_target
 from fastllm.targets.pretrained import is_tied
 from tests.conftest import TEXTS, make_t5
-from train import measure
+from train import peers
 from train.__main__ import main
 from train.corpus import build_corpus
 from train.data import load_pairs
@@ -142,7 +142,7 @@ def test_there_is_one_definition_of_p(asked, tmp_path, pairs):
     for pair, text in zip(load_pairs(str(pairs))[:4], wanted, strict=True):
         assert rows[pair.id] == text
         session = target.open(pair.article)
-        assert measure.time_generate(target, session.source.prompt_ids, settings)[1] == text
+        assert peers.time_generate(target, session.source.prompt_ids, settings)[1] == text
     left = {"min_length", "num_beams", "forced_eos_token_id", "suppress_tokens"} & set(asked)
     assert any(next(iter(left)) in note for note in target.notes)
 

@@ -17,7 +17,7 @@ from fastllm.drafters.ngram import NgramDrafter
 from fastllm.targets.load import load_target
 from tests.conftest import TEXTS, make_t5
 from tests.tiny_models import make_causal
-from train import measure
+from train import peers
 from train.__main__ import main
 from train.arpa import read_arpa
 from train.claim import claim
@@ -102,8 +102,8 @@ def test_assisted_generation_knows_deep_decoders(deep, tmp_path):
     target = load_target(str(places["target"]))
     helper = load_drafter(target, f"t5:{places['assistant']}")
     session, settings = target.open(TEXTS[0]), Settings(1, Sampling(no_repeat_ngram_size=3), max_new_tokens=12)
-    alone = measure.time_generate(target, session.source.prompt_ids, settings)[1]
-    assert measure.time_generate(target, session.source.prompt_ids, settings, helper)[1] == alone
+    alone = peers.time_generate(target, session.source.prompt_ids, settings)[1]
+    assert peers.time_generate(target, session.source.prompt_ids, settings, helper)[1] == alone
     assert target.model.config.num_layers == 2
 
 

@@ -13,7 +13,7 @@ from tests.conftest import TEXTS
 from train import measure
 from train.__main__ import main
 from train.data import load_pairs
-from train.peers import peers_of
+from train.peers import compared, peers_of
 from train.results import best_gammas
 from train.steps.pseudo import done_ids, shard_of
 from train.table import benchmark_table, update_readme
@@ -130,7 +130,6 @@ def test_evaluate_reports_every_figure_for_every_row(evaluation):
     """One row per drafter, gamma, temperature, with every column and everything about the run beside."""
     assert {"rouge1", "rouge2", "rougeL"} <= set(evaluation["target"])
     assert set(evaluation["target"]["lead3"]) == {"rouge1", "rouge2", "rougeL"}
-    assert evaluation["target"]["generate"]["texts_that_differ"] == 0
     assert [(r["gamma"], r["temperature"]) for r in evaluation["rows"]] == [(1, 0), (1, 1), (3, 0), (3, 1)]
     wanted = {
         "drafter", "gamma", "temperature", "mean_beta", "accepted_tested", "accepted_drafted", "tau", "c",
@@ -169,7 +168,7 @@ def test_ctranslate2_writes_our_text(tmp_path):
     pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed")
     target = load_target("mini")
     into = tmp_path / "converted"
-    peers = {p.name: p for p in peers_of(target, None, None, 16, into) if p.threads == 1}
+    peers = {p.name: p for p in peers_of(target, (), None, 16, into) if p.threads == 1}
     text = "Two tugs towed a ferry back to Port Ellery on Tuesday. Nobody was hurt, the harbour master said."
     assert list(peers["ctranslate2 float32"].decode(text)) == list(peers["plain"].decode(text))
 
@@ -229,6 +228,10 @@ def test_a_cut_evaluation_goes_on_where_it_was(data, trained, tmp_path, monkeypa
                  "--temperature", "0,1", "--max-new-tokens", "10", "--json", str(out)]  # fmt: skip
     assert main([*arguments, "--articles", "2", "--state", str(state)]) == 0
     two = json.loads(out.read_text())
+    # As states were when an assistant was timed on each article.
+    (state / "claim.json").write_text(json.dumps(json.loads((state / "claim.json").read_text()) | {"assistant": "x"}))
+    head, rest = (state / "00000.jsonl").read_text().split("\n", 1)
+    (state / "00000.jsonl").write_text(json.dumps(json.loads(head) | {"timings": {"ours": {}}}) + "\n" + rest)
     decoded = []
     honest = measure.measure_article
     monkeypatch.setattr(
@@ -266,11 +269,26 @@ def test_assisted_generation_is_timed_on_the_same_pair(data, trained, tmp_path):
     assert main([*arguments, "--drafters", drafters, "--temperature", "0", "--max-new-tokens", "10", "--json",
                  str(out)]) == 0  # fmt: skip
     result = json.loads(out.read_text())
-    assisted = result["target"]["generate"]["assisted"]
-    assert assisted["texts_that_differ"] == 0
-    assert assisted["ms_per_token_assisted"] > 0
+    rows = {(r["name"], r["threads"]): r for r in result["peers"]}
+    (pair,) = {name for name, _ in rows if name.startswith(drafters)}
+    assert rows["assisted generation", 1]["texts_equal"] == rows[pair, 1]["texts_equal"] == 2
+    found = compared(result["peers"])["assisted"]
+    assert (found["drafter"], found["ours_at_gamma"]) == (drafters, 2)
+    assert found["assisted_over_ours"] == rows["assisted generation", 1]["ms_token"] / rows[pair, 1]["ms_token"]
     assert result["rows"][0]["accepted_tested"] == 1.0
-    assert "assisted generation" in benchmark_table(result)
+    assert f"The same T5 pair (`{drafters}`), greedy, encoders included: ours at γ = 2" in benchmark_table(result)
+
+
+def test_a_comparison_from_before_is_read(evaluation):
+    """What was measured by itself is told as it stands, and needs no peers; without either there is nothing."""
+    old = {"ms_per_token_generate": 15.11, "ms_per_token_ours": 7.192, "generate_over_ours": 2.101}
+    told = benchmark_table({**evaluation, "target": {**evaluation["target"], "generate": old}, "peers": []})
+    assert "takes 7.19 ms a token and transformers' `generate` 15.11 ms (2.10 times ours)" in told
+    now = {(r["name"], r["threads"]): r["ms_token"] for r in evaluation["peers"]}
+    assert f"takes {now['plain', 1]:.2f} ms a token and transformers' `generate` {now['generate', 1]:.2f} ms" in (
+        benchmark_table(evaluation)
+    )
+    assert "transformers' `generate`" not in benchmark_table({**evaluation, "peers": []})
 
 
 def test_greedy_acceptance_figures_agree(evaluation):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,22 +29,42 @@ from fastllm.targets.load import open_engine
 from train.claim import claim
 from train.content import fingerprint
 from train.data import Pair
-from train.measure import Job, Method, Timing, decode, time_generate, write_whole
+from train.files import write_whole
+from train.library import library_generate
+from train.measure import Job, Method, decode
 from train.results import method_of
 
 THREADS = (1, 2)
 QUANTIZATIONS = ("float32", "int8")
 
+# Of a comparison the figures with so many threads stand in sentences.
+SAID_OF = 1
+
 Decode = Callable[[str], Sequence[int]]
 
 
 @dataclass(frozen=True)
+class Timing:
+    """One decoding of one article, encoder included: seconds, tokens, and whether the text was not the target's own."""
+
+    seconds: float
+    tokens: int
+    differs: bool
+
+    @classmethod
+    def of(cls, seconds: float, tokens: Sequence[int], wanted: Sequence[int]) -> Timing:
+        return cls(seconds, len(tokens), list(tokens) != list(wanted))
+
+
+@dataclass(frozen=True)
 class Peer:
-    """Somebody who writes a summary's tokens: `decode` takes the article."""
+    """Somebody who writes a summary's tokens: `decode` takes the article. `drafter` and `gamma`: where there are."""
 
     name: str
     threads: int
     decode: Decode
+    drafter: str = ""
+    gamma: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,6 +120,32 @@ def _ours(target: Target, drafter: Drafter | None, gamma: int, limit: int, metho
     return run
 
 
+@torch.inference_mode()
+def time_generate(
+    target: Target, prompt_ids: Sequence[int], settings: Settings, assistant: T5Drafter | None = None
+) -> tuple[float, list[int]]:
+    """Seconds and tokens of transformers' own greedy generate on a prompt's ids, its encoder pass included.
+
+    With `assistant`, assisted generation (its speculative decoding) with that T5 as it comes: twenty assistant tokens
+    at most, fewer where the assistant is unsure.
+    """
+    ids = torch.tensor([list(prompt_ids)], device=target.device)
+    model, helper = target.model, assistant.model if assistant else None
+    started = time.perf_counter()
+    out = library_generate(
+        model,
+        {"input_ids": ids, "attention_mask": torch.ones_like(ids)},
+        settings.max_new_tokens,
+        target.eos_ids,
+        target.start_id if model.config.is_encoder_decoder else None,
+        target.first_id,
+        settings.sampling.no_repeat_ngram_size,
+        assistant=helper,
+    )
+    before = 1 if model.config.is_encoder_decoder else ids.shape[1]
+    return time.perf_counter() - started, out[0, before:].tolist()
+
+
 def _library(target: Target, assistant: T5Drafter | None, limit: int) -> Decode:
     def run(article: str) -> Sequence[int]:
         return time_generate(target, target.read(article).ids, _settings(target, limit), assistant)[1]
@@ -153,11 +199,12 @@ def _converted(target: Target, into: Path) -> dict[str, Path]:
     return found
 
 
-def peers_of(target: Target, best: Ours | None, assistant: T5Drafter | None, limit: int, into: Path) -> list[Peer]:
+def peers_of(target: Target, ours: Sequence[Ours], assistant: T5Drafter | None, limit: int, into: Path) -> list[Peer]:
     """Everybody, with one thread and with two; our own plain decoding first, by which the texts are judged.
 
     Args:
-        best: our fastest drafter, or None to leave it out.
+        ours: of our drafters those to be compared.
+        assistant: the T5 to time under transformers' assisted generation.
         into: an empty folder for CTranslate2's files.
     """
     converted, found = _converted(target, into), []
@@ -168,12 +215,12 @@ def peers_of(target: Target, best: Ours | None, assistant: T5Drafter | None, lim
             engine = open_engine(target.checkpoint, start, target.engine.name)
             own = type(target)(target.preset, target.checkpoint, target.tokenizer, engine)
             found.append(Peer("plain", n, _ours(own, None, 1, limit)))
-            if best:
-                drafter = load_drafter(own, best.spec)
-                found.append(Peer(best.name, n, _ours(own, drafter, best.gamma, limit, best.method)))
+            for one in ours:
+                run = _ours(own, load_drafter(own, one.spec), one.gamma, limit, one.method)
+                found.append(Peer(one.name, n, run, one.spec, one.gamma))
             found.append(Peer("generate", n, _library(own, None, limit)))
             if assistant:
-                found.append(Peer("assisted generation", n, _library(own, assistant, limit)))
+                found.append(Peer("assisted generation", n, _library(own, assistant, limit), assistant.name))
             for name, folder in converted.items():
                 found.append(Peer(f"ctranslate2 {name}", n, _ctranslate2(own, folder, n, limit)))
     return found
@@ -181,13 +228,14 @@ def peers_of(target: Target, best: Ours | None, assistant: T5Drafter | None, lim
 
 def measure_peers(
     target: Target,
-    best: Ours | None,
+    ours: Sequence[Ours],
     assistant: T5Drafter | None,
     pairs: Sequence[Pair],
     limit: int,
     state: Path | None = None,
 ) -> list[dict]:
-    """Rows ``{"name", "threads", "ms_token", "texts_equal", "articles"}``, greedy, encoder or prompt included.
+    """Rows ``{"name", "threads", "ms_token", "texts_equal", "articles", "drafter", "gamma"}``, greedy, encoder or
+    prompt included.
 
     ``ms_token`` is all seconds over all tokens of the peer's own texts; ``texts_equal`` counts those that are plain
     decoding's. With `state`, each article is kept there, and a cut run goes on.
@@ -197,10 +245,11 @@ def measure_peers(
     """
     if state:
         state.mkdir(parents=True, exist_ok=True)
-        made = {"target": fingerprint(target), "best": best and best.as_dict(), "limit": limit}
+        made = {"target": fingerprint(target), "ours": [one.as_dict() for one in ours], "limit": limit,
+                "assistant": assistant and assistant.sha256}  # fmt: skip
         claim(state, made, "a comparison with peers", any(state.glob("*.json")))
     with tempfile.TemporaryDirectory() as home:
-        peers = peers_of(target, best, assistant, limit, Path(home))
+        peers = peers_of(target, ours, assistant, limit, Path(home))
         found: list[list[Timing]] = []
         warm = False
         for number, pair in enumerate(tqdm(pairs, desc="peers", unit="article", mininterval=5)):
@@ -221,9 +270,42 @@ def measure_peers(
             "ms_token": round(1e3 * sum(t.seconds for t in mine) / sum(t.tokens for t in mine), 3),
             "texts_equal": sum(not t.differs for t in mine),
             "articles": len(mine),
+            "drafter": peer.drafter,
+            "gamma": peer.gamma,
         }
         for peer, mine in zip(peers, zip(*found, strict=True), strict=True)
     ]
+
+
+def compared(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """transformers' decoders beside ours, with one thread, from the rows of :func:`measure_peers`; None where there are
+    none.
+
+    Returns:
+        Milliseconds a token and their ratios, and under ``assisted`` those of the T5 pair at our best gamma. Results
+        from before the peers were measured by themselves have such a dictionary of their own.
+    """
+    found = {r["name"]: r for r in rows if r["threads"] == SAID_OF}
+    if not {"plain", "generate"} <= set(found):
+        return None
+    generate, plain, assisted = found["generate"], found["plain"], found.get("assisted generation")
+    result: dict[str, Any] = {
+        "ms_per_token_generate": generate["ms_token"],
+        "ms_per_token_ours": plain["ms_token"],
+        "generate_over_ours": generate["ms_token"] / plain["ms_token"],
+    }
+    drafter = assisted and assisted.get("drafter")
+    pair = next((r for r in found.values() if drafter and r["drafter"] == drafter and r["gamma"]), None)
+    if assisted and pair:
+        result["assisted"] = {
+            "drafter": drafter,
+            "ms_per_token_assisted": assisted["ms_token"],
+            "ms_per_token_ours": pair["ms_token"],
+            "ours_at_gamma": pair["gamma"],
+            "assisted_over_ours": assisted["ms_token"] / pair["ms_token"],
+            "speedup_over_generate": generate["ms_token"] / assisted["ms_token"],
+        }
+    return result
 
 
 def one_article(peers: Sequence[Peer], article: str, number: int) -> list[Timing]:
