@@ -16,7 +16,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,14 +107,12 @@ class Hold:
 
     def __init__(self, mark: Path) -> None:
         """Raises OSError where it cannot be locked."""
-        self._file = os.open(mark, os.O_RDONLY)
-        fcntl.flock(self._file, fcntl.LOCK_SH)
+        file = os.open(mark, os.O_RDONLY)
+        # Not in __del__, which may come when the interpreter has already taken `os` down.
+        weakref.finalize(self, os.close, file)
+        fcntl.flock(file, fcntl.LOCK_SH)
         with suppress(OSError):
             os.utime(mark)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
 
 
 def hold(folder: Path) -> Hold | None:
@@ -158,6 +157,22 @@ def remove(folder: Path) -> bool:
         return False
     shutil.rmtree(gone, ignore_errors=True)
     return True
+
+
+@contextmanager
+def making(folder: Path, whole: Callable[[Path], bool]) -> Iterator[Path]:
+    """An empty folder beside the entry `folder`, which becomes it at the end; a failure leaves nothing. Where another
+    process was faster, and what it made is `whole`, that stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=".half-", dir=folder.parent))
+    try:
+        yield half
+        if folder.exists() and not whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            os.replace(half, folder)
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def settled(entry: Entry) -> bool:

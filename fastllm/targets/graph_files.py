@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ import torch
 from torch import nn
 
 from fastllm import console
-from fastllm.cache import cache_folder, entries, remove, settled, spare_folder
+from fastllm.cache import cache_folder, entries, making, remove, settled, spare_folder
 from fastllm.checkpoints import file_sha256
 from fastllm.targets.graphs import GRAPHS, VERSION
 from fastllm.targets.pretrained import Checkpoint
@@ -140,8 +138,7 @@ def make(checkpoint: Checkpoint, folder: Path) -> None:
     console.say(f"making the ONNX Runtime graph of {Path(str(checkpoint.where)).name}, once ...")
     model = checkpoint.model
     graph = GRAPHS[checkpoint.config.model_type](model)
-    half = Path(tempfile.mkdtemp(prefix=".half-", dir=folder.parent))
-    try:
+    with making(folder, lambda made: read(made) is not None) as half:
         names = ["decoder.onnx"]
         _export(graph.decoder, *_decoder_example(graph), half / "decoder.onnx")
         if graph.encoder is not None:
@@ -168,12 +165,6 @@ def make(checkpoint: Checkpoint, folder: Path) -> None:
             version=VERSION,
         )
         (half / INFO).write_text(json.dumps(asdict(info)), encoding="utf-8")
-        if folder.exists() and read(folder) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():  # else another process was faster
-            os.replace(half, folder)
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
 
 
 def _decoder_example(graph: Any) -> tuple[dict, list[str]]:
