@@ -177,8 +177,8 @@ refuses.</small>{_sample(*judged)}</li>
 <li><b>The target writes one itself</b> <small>in the place of the refused guess, or after the last one where it kept
 them all.</small>{_sample(*judged[:3], ("ferry", "resampled"))}</li>
 </ol><p class="fl-intro-end"><span class="fl-if-exact">The text stays the target's own: word for word what it
-writes alone at temperature 0, by the same odds above it.</span><span class="fl-if-lossy">The rule that is chosen lets some guesses stay that the target would not have
-written: the text may be another.</span> Press <b>Run</b>.</p>"""
+writes alone at temperature 0, by the same odds above it.</span><span class="fl-if-lossy">The rule that is chosen lets
+some guesses stay that the target would not have written: the text may be another.</span> Press <b>Run</b>.</p>"""
 
 
 def lesson_html(sentence: str) -> str:
