@@ -30,20 +30,20 @@ test("a draft is half a step where it is shown before its verdict, and no draft 
   assert.equal(nextPlace(0, steps, false), 2);
 });
 
-test("five steps a second take 200 ms each, and the end of a whole run is rest", (t) => {
+test("the first step is shown at once, five a second take 200 ms each, and the end of a whole run is rest", (t) => {
   const { pass, shown, playback } = playing(t);
-  pass(199);
-  assert.equal(playback.state.halves, 0);
-  pass(1);
+  pass(0);
   assert.equal(playback.state.halves, 2);
-  pass(600);
+  pass(199);
+  assert.equal(playback.state.halves, 2);
+  pass(401);
   assert.deepEqual(playback.state, { halves: 8, playing: false, speed: FIVE });
   assert.deepEqual(shown, [2, 4, 6, 8, 8]);
 });
 
 test("at one step a second the draft stands for half of it", (t) => {
   const { pass, playback } = playing(t, { speed: A_SECOND });
-  pass(500);
+  pass(0);
   assert.equal(playback.state.halves, 1);
   pass(500);
   assert.equal(playback.state.halves, 2);
