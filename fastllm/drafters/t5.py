@@ -72,7 +72,11 @@ class T5Drafter(Drafter):
 
     @property
     def model(self) -> Any:
-        """The torch model, for transformers' own assisted generation."""
+        """The torch model, for transformers' own assisted generation.
+
+        Raises:
+            ValueError: the drafter was made of an engine.
+        """
         if self.checkpoint is None:
             raise ValueError("this drafter was made of an engine, not of a checkpoint")
         return self.checkpoint.model

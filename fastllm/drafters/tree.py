@@ -143,7 +143,8 @@ class _Growing:
 
 
 def without(q: torch.Tensor, token: int) -> torch.Tensor:
-    """q without `token`, renormalised; q itself where nothing else is left."""
+    """q, shape (vocabulary,), without `token`, renormalised; q itself where nothing else is left (Chen et al. 2024,
+    Sequoia, Algorithm 2)."""
     gone = torch.zeros_like(q)
     gone[token] = q[token]
     return residual(q, gone)

@@ -30,7 +30,11 @@ class CausalTarget(Target):
 
     @lazy
     def frame(self) -> tuple[str, str, bool]:
-        """What stands before the article and after it, and whether the tokenizer still adds special tokens."""
+        """What stands before the article and after it, and whether the tokenizer still adds special tokens.
+
+        Raises:
+            TargetError: its chat template cannot be used, or leaves the article out.
+        """
         asked = self.preset.prefix + _HERE
         if not self.tokenizer.chat_template:
             return self.preset.prefix, PLAIN_END, True

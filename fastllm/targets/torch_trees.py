@@ -33,7 +33,8 @@ def known(model: Any) -> bool | None:
 
 
 def agrees(model: Any, once: torch.Tensor, by_paths: torch.Tensor) -> bool:
-    """Whether the logits of one call are those of several, up to rounding; remembered for the model."""
+    """Whether the logits of one call are those of several, both (k + 1, columns), up to rounding; remembered for the
+    model."""
     near = _NEAR.get(model.dtype, 1e-5) * float(by_paths.abs().max())
     found = bool((once - by_paths).abs().max() <= near)
     _FOUND[model] = found
@@ -41,7 +42,8 @@ def agrees(model: Any, once: torch.Tensor, by_paths: torch.Tensor) -> bool:
 
 
 def tree_inputs(model: Any, past: int, chain: int, parents: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Arguments of the call that runs `chain` tokens and a tree behind `past` cached ones."""
+    """Arguments of the call that runs `chain` tokens and a tree behind `past` cached ones: with n = chain + nodes a
+    mask (1, 1 or heads, n, past + n), added to the scores, and of a decoder-only model the n positions, (1, n)."""
     device = next(model.parameters()).device
     distance = torch.from_numpy(distances(past, chain, parents)).to(device)
     mask = torch.zeros(distance.shape, dtype=model.dtype, device=device)
