@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -158,6 +158,25 @@ def remove(folder: Path) -> bool:
         return False
     shutil.rmtree(gone, ignore_errors=True)
     return True
+
+
+@contextmanager
+def making(folder: Path, whole: Callable[[Path], bool]) -> Iterator[Path]:
+    """An empty folder beside the entry `folder`, which becomes it at the end; a failure leaves nothing. Where another
+    process was faster, and what it made is `whole`, that stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(prefix=".half-", dir=folder.parent))
+    try:
+        yield half
+        if folder.exists() and not whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.replace(half, folder)
+        except OSError:  # another process may have come in between
+            if not whole(folder):
+                raise
+    finally:
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def settled(entry: Entry) -> bool:

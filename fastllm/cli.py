@@ -36,17 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--n", type=int, default=3, help="order of the n-gram drafter, 1 to 5")
     parser.add_argument("--gamma", type=int, default=4, help="draft length")
-    parser.add_argument(
-        "--rule", default="token", help="how drafts are judged: token, block, follow or siblings (trees), bild (lossy)"
-    )
-    parser.add_argument("--nodes", type=int, default=8, help="most nodes of a draft tree, for follow and siblings")
-    parser.add_argument("--width", type=int, default=2, help="most siblings in a draft tree")
-    parser.add_argument(
-        "--lengths",
-        default="constant",
-        help="how long drafts get: constant, heuristic, confidence:0.4, entropy:0.3, exit:0.6, bild:0.6",
-    )
-    parser.add_argument("--rollback", type=float, default=None, help="nats that --rule bild forgives; 0 is lossless")
+    console.add_method_arguments(parser)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--top-k", type=int, default=0)
     parser.add_argument("--top-p", type=float, default=1.0)

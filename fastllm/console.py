@@ -4,6 +4,7 @@ that are checked. Imports no torch.
 
 from __future__ import annotations
 
+import argparse
 import codecs
 import errno
 import os
@@ -96,6 +97,21 @@ def prepare() -> None:
     """:func:`settle_streams` and :func:`quieten`: the first thing that a command does."""
     settle_streams()
     quieten()
+
+
+def add_method_arguments(parser: argparse.ArgumentParser) -> None:
+    """How drafts are judged and how long they get, for every command that decodes."""
+    parser.add_argument(
+        "--rule", default="token", help="how drafts are judged: token, block, follow or siblings (trees), bild (lossy)"
+    )
+    parser.add_argument("--nodes", type=int, default=8, help="most nodes of a draft tree, for follow and siblings")
+    parser.add_argument("--width", type=int, default=2, help="most siblings in a draft tree")
+    parser.add_argument(
+        "--lengths",
+        default="constant",
+        help="how long drafts get, at most gamma: constant, heuristic, confidence:0.4, entropy:0.3, exit:0.6, bild:0.6",
+    )
+    parser.add_argument("--rollback", type=float, default=None, help="nats that --rule bild forgives; 0 is lossless")
 
 
 def decoded(raw: bytes, name: str) -> str:

@@ -199,13 +199,10 @@ class Sampler:
     def _blocked_rows(
         self, n: int, prefix: Sequence[int], draft: Sequence[int], parents: Sequence[int] | None = None
     ) -> list[list[int]]:
-        """What may follow neither `prefix` nor `prefix` + `draft[:i]`, i below n, because it would repeat an n-gram."""
+        """For each of n = k + 1 rows what may not follow its text, because it would repeat an n-gram."""
         if not self.settings.no_repeat_ngram_size:
             return [[]] * n
-        if parents is not None:
-            return [list(self._blocker.blocked(line)) for line in prefixes(prefix, draft, parents)]
-        text = [*prefix, *draft]
-        return [list(self._blocker.blocked(text[: len(prefix) + i])) for i in range(n)]
+        return [list(self._blocker.blocked(text)) for text in prefixes(prefix, draft, parents)]
 
     def distribution(
         self,

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import BertConfig
 
 from fastllm.config import PRESETS, Sampling, Settings
 from fastllm.decode import autoregressive, make_trace, speculative
@@ -224,13 +223,6 @@ def test_positions_too_few_for_a_prompt_are_told_at_load(tmp_path):
     (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 64}))
     with pytest.raises(TargetError, match=r"64 tokens.*too few"):
         load_target(str(folder))
-
-
-def test_an_encoder_alone_is_no_target(tmp_path):
-    """BERT writes nothing."""
-    BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8).save_pretrained(tmp_path)
-    with pytest.raises(TargetError, match="writes no text"):
-        load_target(str(tmp_path))
 
 
 def test_presets_of_language_models_share_one_prompt():

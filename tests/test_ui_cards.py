@@ -121,8 +121,9 @@ def test_a_lesson_sets_everything_that_changes_its_outcome(monkeypatch, tiny):
 
 
 def test_the_records_bear_the_lessons_out():
-    """With the embedded target, the first lesson's drafter was faster than plain and not perfect, the second's slower
-    and nearly always refused: over the whole interval of the recorded speedup."""
+    """With the embedded target, the first lesson's drafter was faster than plain and not perfect, at the draft length
+    at which it was fastest of those up to it; the second's slower and nearly always refused: over the whole interval of
+    the recorded speedup."""
     good, bad = LESSONS["mini"]
     rows = recorded()["rows"]
 
@@ -131,6 +132,9 @@ def test_the_records_bear_the_lessons_out():
 
     kept, refused = row(good.drafter, good.gamma), row(bad.drafter.replace("@", f":{bad.n}@"), bad.gamma)
     assert kept["speedup_interval"][0] > 1.5
+    others = [r for r in rows if r["drafter"] == good.drafter and r["temperature"] == 0 and r["gamma"] <= good.gamma]
+    assert max(others, key=lambda r: r["measured_speedup"])["gamma"] == good.gamma
+    assert start_of("mini", [good.drafter]).gamma == good.gamma >= 8
     assert 0.8 < kept["accepted_tested"] < 0.99
     assert refused["speedup_interval"][1] < 1
     assert refused["accepted_tested"] < 0.1

@@ -36,6 +36,18 @@ def no_folder(args: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be a file, and {place} is a folder.")
 
 
+def no_file(args: argparse.Namespace, *names: str) -> None:
+    """Refuse a file where a folder will be filled; before the work, not after it.
+
+    Raises:
+        ValueError
+    """
+    for name in names:
+        place = getattr(args, name)
+        if place and place.exists() and not place.is_dir():
+            raise ValueError(f"--{name.replace('_', '-')} must be a folder, and {place} is a file.")
+
+
 def recorded_place(place: Path, kind: str, target: str) -> Path:
     """Where figures recorded of a target go: to `place`, or, where that is a folder, into it under their own name."""
     return recorded_file(kind, target, place) if place.is_dir() else place

@@ -19,6 +19,7 @@ from fastllm.trace import Trace
 from train.measure import Job
 from train.named import Named
 from train.results import method_of, row_of
+from train.table import measured
 
 
 def load(target: Target, named: Sequence[Named]) -> tuple[dict[str, Drafter], dict[str, str]]:
@@ -142,19 +143,12 @@ def table(result: Mapping[str, Any]) -> str:
             f"{line['tau']:.2f}",
             "–" if line["accepted_tested"] is None else f"{line['accepted_tested']:.3f}",
             f"{line['target_calls'] / line['articles']:.1f}",
-            _measured(line),
+            measured(line),
             exact,
             "–" if published is None else _published(published),
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _measured(line: Mapping[str, Any]) -> str:
-    if line["measured_speedup"] is None:
-        return "too busy to time"
-    low, high = line["speedup_interval"]
-    return f"**{line['measured_speedup']:.2f}×** ({low:.2f}–{high:.2f})"
 
 
 def _published(published: Mapping[str, Any]) -> str:

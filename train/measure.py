@@ -25,6 +25,7 @@ from fastllm.trace import Trace, from_json, to_json
 from train.claim import claim
 from train.content import fingerprint
 from train.data import Pair
+from train.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -175,13 +176,6 @@ def _write(file: Path, one: Measured) -> None:
     """A line with the article's seconds, then a trace a line."""
     head = {"seconds": one.seconds}
     write_whole(file, "\n".join([json.dumps(head), *map(to_json, one.traces)]) + "\n")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file of a state: swapped in, so that a cut leaves no half."""
-    fresh = file.with_suffix(".tmp")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.rename(file)
 
 
 def _read(file: Path, pair: Pair) -> Measured:

@@ -29,8 +29,9 @@ from fastllm.targets.load import open_engine
 from train.claim import claim
 from train.content import fingerprint
 from train.data import Pair
+from train.files import write_whole
 from train.library import library_generate
-from train.measure import Job, Method, decode, write_whole
+from train.measure import Job, Method, decode
 from train.results import method_of
 
 THREADS = (1, 2)

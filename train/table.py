@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from fastllm.recorded import recorded_name
 from fastllm.rules import lossless
@@ -17,7 +18,8 @@ def _cell(value: float | None, form: str, unit: str = "") -> str:
     return "–" if value is None else format(value, form) + unit
 
 
-def _measured(row: dict) -> str:
+def measured(row: Mapping[str, Any]) -> str:
+    """A row's measured speedup with its interval, as Markdown."""
     if row["measured_speedup"] is None:
         return "too busy to time"
     low, high = row["speedup_interval"]
@@ -93,7 +95,7 @@ def benchmark_table(result: dict) -> str:
             f"{_cell(row['mean_beta'], '.3f')} | "
             f"{_cell(row['accepted_tested'], '.3f')} | {_cell(row['accepted_drafted'], '.3f')} | "
             f"{_cell(row['tau'], '.2f')} | {_cell(row['c'], '.4f')} | {_cell(row['predicted_speedup'], '.2f', '×')} | "
-            f"{_measured(row)} | "
+            f"{measured(row)} | "
             f"{_cell(100 * row['overhead_share'], '.1f')} % |"
         )
     return "\n".join(lines)

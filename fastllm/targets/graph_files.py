@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import warnings
 import zlib
 from dataclasses import asdict, dataclass
@@ -22,7 +20,7 @@ import torch
 from torch import nn
 
 from fastllm import console
-from fastllm.cache import cache_folder, entries, remove, settled, spare_folder
+from fastllm.cache import cache_folder, entries, making, remove, settled, spare_folder
 from fastllm.checkpoints import file_sha256
 from fastllm.targets.graphs import GRAPHS, VERSION
 from fastllm.targets.pretrained import Checkpoint
@@ -85,12 +83,12 @@ def folder_of(checkpoint: Checkpoint) -> Path:
     """
     key, home = key_of(checkpoint, VERSION), cache_folder() / "graphs"
     try:
-        if read(home / key) is not None:  # also where nothing can be written
-            return home / key
         home.mkdir(parents=True, exist_ok=True)
         if not os.access(home, os.W_OK):
             raise PermissionError(home)
     except OSError:
+        if read(home / key) is not None:  # an image with its graphs made, and nothing to write to
+            return home / key
         home = spare_folder()
         home.mkdir(mode=0o700, exist_ok=True)
         console.say("the cache folder cannot be written: graphs are kept in the temporary folder.")
@@ -156,8 +154,7 @@ def make(checkpoint: Checkpoint, folder: Path) -> None:
     console.say(f"making the ONNX Runtime graph of {Path(str(checkpoint.where)).name}, once ...")
     model = checkpoint.model
     graph = GRAPHS[checkpoint.config.model_type](model)
-    half = Path(tempfile.mkdtemp(prefix=".half-", dir=folder.parent))
-    try:
+    with making(folder, lambda made: read(made) is not None) as half:
         names = ["decoder.onnx"]
         _export(graph.decoder, *_decoder_example(graph), half / "decoder.onnx")
         if graph.encoder is not None:
@@ -181,15 +178,6 @@ def make(checkpoint: Checkpoint, folder: Path) -> None:
             version=VERSION,
         )
         (half / INFO).write_text(json.dumps(asdict(info)), encoding="utf-8")
-        if folder.exists() and read(folder) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-        try:
-            os.rename(half, folder)
-        except OSError:
-            if read(folder) is None:  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
 
 
 def _decoder_example(graph: Any) -> tuple[dict, list[str]]:

@@ -8,10 +8,7 @@ tokenizer in the user's cache folder. float16 keeps the file's 4-bit values to a
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,7 @@ from huggingface_hub import snapshot_download, try_to_load_from_cache
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fastllm import console
-from fastllm.cache import cache_folder
+from fastllm.cache import cache_folder, making
 from fastllm.config import PRESETS, TargetPreset
 from fastllm.loading import LOADING
 from fastllm.targets.base import TargetError
@@ -100,22 +97,15 @@ def convert(file: Path, folder: Path) -> Path:
     if importlib.util.find_spec("gguf") is None:
         raise TargetError(f"{file.name} needs the package gguf to be read: run `make lm`, or `pip install gguf`.")
     console.say(f"reading {file.name}, once, for about half a minute ...")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        with LOADING:
+        with making(folder, is_complete) as half, LOADING:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
             _save(model, half)
             tokenizer.save_pretrained(half)
-        if not is_complete(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(half, folder)
     # A damaged file ends in errors of gguf, NumPy and transformers alike.
     except Exception as error:
         raise TargetError(f"{file} could not be read ({error}): install its package again.") from error
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
     return folder
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fastllm.recorded import recorded_name
 from train.checks import recorded_place
+from train.files import write_json
 from train.record import Record
 from train.table import check_marks, write_between
 
@@ -104,7 +105,7 @@ def run(args: argparse.Namespace) -> None:
         check_marks(args.table, mark)
     rows = collect(records)
     if place:
-        place.write_text(json.dumps({"rows": rows, **record.as_dict()}, indent=1) + "\n")
+        write_json(place, {"rows": rows, **record.as_dict()})
     table = alpha_table(rows)
     if args.table:
         write_between(args.table, mark, table)

@@ -22,6 +22,7 @@ from fastllm import console
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from train.checks import at_least, no_folder
+from train.files import write_json
 from train.record import Record
 
 LENGTHS = (1, 2, 3, 4, 5, 7, 9, 13, 17)
@@ -123,5 +124,4 @@ def run(args: argparse.Namespace) -> None:
         print(f"{name}: " + ", ".join(f"{k}: {x:.2f} ms ({x / ms[0]:.2f})" for k, x in zip(LENGTHS, ms, strict=True)))
     if args.json:
         kept = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else {}
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps({**kept, args.target: result}, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, {**kept, args.target: result})

@@ -7,7 +7,6 @@ plain and speculative runs of an article follow each other, so that whatever els
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from fastllm.targets.load import load_target
 from fastllm.trace import Step
 from train.checks import at_least, no_folder, numbers
 from train.data import HUB_NAME, sample_pairs
+from train.files import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -158,5 +158,5 @@ def run(args: argparse.Namespace) -> None:
     )
     rows = measure_costs(target, [d for d in args.drafters.split(",") if d], articles, temperatures, settings)
     if args.json:
-        args.json.write_text(json.dumps([asdict(r) for r in rows], indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, [asdict(r) for r in rows])
     print(table(rows))

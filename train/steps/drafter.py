@@ -35,6 +35,7 @@ from train.claim import claim
 from train.content import content_of, fingerprint
 from train.curriculum import batch_rows
 from train.data import HUB_NAME, Pair, load_pairs, sample_pairs
+from train.files import write_whole
 from train.losses import cross_entropy, divergence
 from train.recipes import RECIPES, Recipe
 from train.record import Record
@@ -142,8 +143,7 @@ def validation_texts(args: argparse.Namespace, target: Target) -> tuple[list[Exa
     if not file.exists():
         limit, articles = target.preset.max_new_tokens, [p.article for p in pairs]
         made = [[summarise(target, a, t, limit) for a in articles] for t in (0.0, 1.0)]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(made))
+        write_whole(file, json.dumps(made))
     greedy, sampled = json.loads(file.read_text())
     return examples_of(target, pairs, greedy), examples_of(target, pairs, sampled)
 

@@ -21,9 +21,10 @@ from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from train import bild
-from train.checks import at_least, numbers, recorded_place
+from train.checks import at_least, no_file, numbers, recorded_place
 from train.corpus import split_sentences
 from train.data import HUB_NAME, Pair, sample_pairs
+from train.files import write_json
 from train.measure import Job, Method, Plan, measure, mismatches
 from train.peers import Ours, measure_peers
 from train.record import Record
@@ -44,15 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gamma", default="1,2,3,4,6,8,12,16")
     parser.add_argument("--temperature", default="0,1")
     parser.add_argument("--top-p", type=float, default=1.0)
-    parser.add_argument(
-        "--rule", default="token", help="how drafts are judged: token, block, follow or siblings (trees), bild (lossy)"
-    )
-    parser.add_argument("--nodes", type=int, default=8, help="most nodes of a draft tree, for follow and siblings")
-    parser.add_argument("--width", type=int, default=2, help="most siblings in a draft tree")
-    parser.add_argument(
-        "--lengths", default="constant", help="how long drafts get: constant, confidence:0.4, ...; gamma is the most"
-    )
-    parser.add_argument("--rollback", type=float, default=None, help="nats that --rule bild forgives; 0 is lossless")
+    console.add_method_arguments(parser)
     parser.add_argument(
         "--bild",
         nargs="?",
@@ -91,8 +84,7 @@ def summary_rouge(target: Target, pairs: Sequence[Pair], max_new_tokens: int) ->
 def _write(result: dict, args: argparse.Namespace) -> None:
     if args.json:
         place = recorded_place(args.json, "benchmark", result["target"]["name"])
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(place, result)
     print(update_readme(result, args.table))
 
 
@@ -102,9 +94,7 @@ def _check_places(args: argparse.Namespace, target: str) -> None:
     Raises:
         ValueError
     """
-    for option, folder in (("state", args.state), ("traces", args.traces)):
-        if folder and folder.exists() and not folder.is_dir():
-            raise ValueError(f"--{option} must be a folder, and {folder} is a file.")
+    no_file(args, "state", "traces")
     if args.table:
         check_marks(args.table, recorded_name("benchmark", target))
 

@@ -8,7 +8,6 @@ equal p and equal random numbers make equal verdicts, so this is what an engine 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from fastllm.targets.base import Target, TargetSession
 from fastllm.targets.load import load_target
 from train.checks import at_least, no_folder
 from train.data import HUB_NAME, sample_pairs
+from train.files import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -171,5 +171,5 @@ def run(args: argparse.Namespace) -> None:
             "gamma": args.gamma,
             "rows": [asdict(f) for f in found],
         }
-        args.json.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, value)
     print(table(found))

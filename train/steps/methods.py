@@ -7,16 +7,16 @@ fastest on one half of them goes into the table, as measured on the other, besid
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from fastllm import console
 from fastllm.config import ASSETS
 from fastllm.recorded import recorded_name
 from fastllm.targets.load import load_target
-from train.checks import at_least, numbers, recorded_place
+from train.checks import at_least, no_file, numbers, recorded_place
 from train.contest import halves, jobs_of, lines_of, load, row_of_halves, table
 from train.data import HUB_NAME, sample_pairs
+from train.files import write_json
 from train.measure import Job, Plan, measure, mismatches
 from train.named import NAMED
 from train.record import Record
@@ -45,8 +45,7 @@ def run(args: argparse.Namespace) -> None:
     at_least(4, args, "articles")  # two to choose settings on, two to measure them on
     at_least(1, args, "max_new_tokens")
     at_least(0, args, "seed")
-    if args.state and args.state.exists() and not args.state.is_dir():
-        raise ValueError(f"--state must be a folder, and {args.state} is a file.")
+    no_file(args, "state")
     gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")
     keys = [one.key for one in NAMED] if args.methods == "all" else [k.strip() for k in args.methods.split(",")]
     if unknown := sorted(set(keys) - {one.key for one in NAMED}):
@@ -93,8 +92,7 @@ def run(args: argparse.Namespace) -> None:
         "seconds": round(sum(one.seconds for one in found), 1),
     }
     file = recorded_place(args.json, "methods", args.target)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(file, result)
     text = table(result)
     if args.table:
         write_between(args.table, mark, text)

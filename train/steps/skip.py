@@ -9,7 +9,6 @@ out alone; the searches begin from nothing, from all feed-forward layers, and fr
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from fastllm.targets.sublayers import Family, Sublayer, family_of
 from train.bits import Bits, Found, at_random, bayesian
 from train.checks import at_least
 from train.data import HUB_NAME, sample_pairs
+from train.files import write_json
 from train.record import Record
 from train.skips import Costs, Text, agreement, best_gamma, mean_beta, measure_costs, read_texts, torch_engine
 
@@ -143,7 +143,7 @@ def run(args: argparse.Namespace) -> None:
         "searches": {name: _told(one, every, agrees) for name, one in found.items()},
     }
     args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / FILE).write_text(json.dumps(SkipSet(target.sha256, skip).as_dict(), indent=1) + "\n", encoding="utf-8")
+    write_json(args.out / FILE, SkipSet(target.sha256, skip).as_dict())
     record.write(args.out / "record.json")
     for name, one in found.items():
         print(f"{name:9} {one.best[1]:.3f}x predicted, {len(one.best[0])} of {len(every)} sublayers left out")

@@ -22,6 +22,12 @@ const checked = () => {
   for (const input of element.querySelectorAll('input')) {
     input.checked = input.dataset.keys.split(' ').includes(props.value);
   }
+  // Where the cards do not all fit, the row is moved, and the page is not.
+  const row = element.querySelector('.fl-card-row');
+  const card = row?.querySelector('.fl-card:has(:checked)');
+  if (!card) return;
+  const [outer, inner] = [row.getBoundingClientRect(), card.getBoundingClientRect()];
+  row.scrollLeft += Math.max(0, inner.right - outer.right + 2) - Math.max(0, outer.left - inner.left + 2);
 };
 element.addEventListener('change', (event) => {
   event.stopPropagation();
@@ -30,6 +36,7 @@ element.addEventListener('change', (event) => {
 watch('value', checked);
 // A link's drafter may be named before the cards of its target are dealt.
 new MutationObserver(checked).observe(element, {childList: true, subtree: true});
+new ResizeObserver(checked).observe(element);
 checked();
 """
 
