@@ -75,8 +75,8 @@ class _Reader:
         return MAX_GAMMA if limit is None else limit - len(ids)
 
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """(its vocabulary,), after `ids` of its own."""
-        return self._session.score(ids)[0][: self.foreign.legal_size]
+        """(its vocabulary,), after `ids` of its own, or as many of them as there are positions for: any q will do."""
+        return self._session.score(ids[: self._session.limit])[0][: self.foreign.legal_size]
 
 
 class SlemSession(DrafterSession):
