@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -106,14 +107,12 @@ class Hold:
 
     def __init__(self, mark: Path) -> None:
         """Raises OSError where it cannot be locked."""
-        self._file = os.open(mark, os.O_RDONLY)
-        fcntl.flock(self._file, fcntl.LOCK_SH)
+        file = os.open(mark, os.O_RDONLY)
+        # Not in __del__, which may come when the interpreter has already taken `os` down.
+        weakref.finalize(self, os.close, file)
+        fcntl.flock(file, fcntl.LOCK_SH)
         with suppress(OSError):
             os.utime(mark)
-
-    def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            os.close(self._file)
 
 
 def hold(folder: Path) -> Hold | None:

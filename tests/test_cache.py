@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -106,3 +108,17 @@ def test_the_command_lists_and_clears(home, capsys):
     assert sorted(f.name for f in home.iterdir()) == [".half-c", "a", "d"]
     assert list((home.parent / "models").iterdir()) == []
     assert held is not None
+
+
+def test_a_hold_that_outlives_the_modules_is_let_go_in_silence(home, monkeypatch):
+    """At exit the interpreter may have taken `os` from the module before the object goes: the file is closed all the
+    same, and nobody is told of an exception that was ignored."""
+    folder = graph(home / "one")
+    held, told = cache.hold(folder), []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: told.append(what.exc_value))
+    with monkeypatch.context() as late:
+        late.setattr(cache, "os", None)
+        del held
+        gc.collect()
+    assert not told
+    assert not cache.in_use(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -12,9 +13,13 @@ import re
 import zlib
 from dataclasses import fields
 
+import pytest
+
+from fastllm.analysis.timing import compare_runs
 from fastllm.trace import Step, Trace, to_json
 from fastllm.ui.watch import messages, player
 from fastllm.ui.watch.player import EXPORTS, FOLDER, export_rows, export_run, script
+from tests.browser import stage
 from tests.test_export import OURS, Tags, hostile
 from tests.test_trace import example
 from tests.traces import trace_of
@@ -84,6 +89,19 @@ def test_the_csv_of_rejections_holds_the_rows_that_were_asked_for_in_their_order
     assert saved("{}", [])["error"].startswith("This trace has version")
     assert "no such table" in saved(None, [])["error"]
     assert "no such table" in asyncio.run(export_rows([]))["error"]
+
+
+def test_the_race_is_sent_the_times_of_the_comparison():
+    """A time for each call, of both ways of decoding, whose sums the comparison prints; nothing without plain
+    decoding."""
+    run = stage.trace(6)
+    steps = tuple(dataclasses.replace(s, seconds_target=0.008 + 0.001 * s.index) for s in run.steps)
+    run = dataclasses.replace(run, steps=steps)
+    sent, made = messages.timing_of(run), compare_runs(run, run.baseline)
+    assert (len(sent["ours"]), len(sent["plain"])) == (6, 18)
+    assert (sum(sent["ours"]), sum(sent["plain"])) == (pytest.approx(made.seconds), pytest.approx(made.plain_seconds))
+    assert (sent["speedup"], sent["interval"], sent["trouble"]) == (made.speedup, made.interval, "")
+    assert messages.timing_of(dataclasses.replace(run, plain=None)) is None
 
 
 def test_python_sends_the_fields_that_are_written_down():

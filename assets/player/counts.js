@@ -1,5 +1,5 @@
 // @ts-check
-// What steps add up to: seconds, tokens, places; and the race, in measured seconds. Pure.
+// What steps add up to: seconds, tokens, places; and the race in time. Pure.
 import { milliseconds, plural } from "./text.js";
 
 /** @param {Step} step */
@@ -15,8 +15,6 @@ export function stepTokens(step) {
   return keptOf(step) + (step.emitted ? 1 : 0);
 }
 
-/** @param {Step[]} steps */
-export const secondsOf = (steps) => steps.reduce((sum, s) => sum + stepSeconds(s), 0);
 /** @param {Step[]} steps */
 export const tokensOf = (steps) => steps.reduce((sum, s) => sum + stepTokens(s), 0);
 
@@ -39,39 +37,52 @@ export function majority(votes) {
 }
 
 /**
- * After `shown` steps: the measured seconds so far, the tokens written, and those that plain decoding had by then.
+ * What each call takes: of a whole run the medians that its comparison is made of, before that as measured.
  * @param {Step[]} steps
  * @param {Step[]} plain
+ * @param {Timing | null} timing
+ * @returns {Times}
+ */
+export const timesOf = (steps, plain, timing) =>
+  timing ?? { ours: steps.map(stepSeconds), plain: plain.map(stepSeconds) };
+
+/** @param {number[]} seconds */
+export const sumOf = (seconds) => seconds.reduce((sum, s) => sum + s, 0);
+
+/**
+ * After `shown` steps: the seconds so far, the tokens written, and those that plain decoding had by then.
+ * @param {Step[]} steps
+ * @param {Times} times
  * @param {number} shown
  */
-export function raceAt(steps, plain, shown) {
-  const seconds = secondsOf(steps.slice(0, shown));
+export function raceAt(steps, times, shown) {
+  const seconds = sumOf(times.ours.slice(0, shown));
   let left = seconds;
   let written = 0;
   // A call that has not ended has written nothing. The sum of the same times in another order may differ by rounding.
-  for (const step of plain) {
-    left -= stepSeconds(step);
+  for (const call of times.plain) {
+    left -= call;
     if (left < -1e-9) break;
     written += 1;
   }
   return { seconds, tokens: tokensOf(steps.slice(0, shown)), plain: written };
 }
 
-const EVEN = 0.02; // measured times that differ by less are called even
-
 /**
- * Who won, in a sentence: by time where both wrote equally many tokens, else by time a token.
+ * Who won, in a sentence: what the comparison says, and nobody where its interval holds 1 or it has none.
  * @param {Step[]} steps
- * @param {Step[]} plain
+ * @param {number} m tokens of plain decoding
+ * @param {Timing | null} timing
  */
-export function winnerOf(steps, plain) {
-  const [ours, theirs] = [secondsOf(steps), secondsOf(plain)];
-  const [n, m] = [tokensOf(steps), tokensOf(plain)];
-  const ratio = theirs / m / (ours / n);
-  const name = ratio > 1 + EVEN ? "speculative" : ratio < 1 / (1 + EVEN) ? "plain" : "";
-  const [many, few] = [plural(n, "token"), plural(m, "token")];
-  const times = `speculative ${milliseconds(ours)} for ${many}, plain ${milliseconds(theirs)} for ${few}`;
-  if (!name) return { name, words: `Nobody wins: ${times}.` };
+export function winnerOf(steps, m, timing) {
+  if (!timing) return { name: "", words: "Nobody wins: plain decoding was not timed to its end." };
+  const n = tokensOf(steps);
+  const [ours, theirs] = [sumOf(timing.ours), sumOf(timing.plain)].map(milliseconds);
+  const times = `speculative ${ours} for ${plural(n, "token")}, plain ${theirs} for ${plural(m, "token")}`;
+  if (timing.trouble || !timing.interval) return { name: "", words: `${timing.trouble}: nobody is called the winner.` };
+  const [low, high] = timing.interval;
+  const name = low > 1 ? "speculative" : high < 1 ? "plain" : "";
+  if (!name) return { name, words: `Nobody wins, the times are too close: ${times}.` };
   const each = n === m ? "" : " by time a token";
   return { name, words: `${name === "plain" ? "Plain" : "Speculative"} decoding wins${each}: ${times}.` };
 }

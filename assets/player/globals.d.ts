@@ -69,14 +69,21 @@ interface Step {
   say: string[]; figures: [string, string][];
 }
 
-/** A trace without its steps; `recorded`: made at another time; `lossless`: what its rule promises. */
+/** Seconds of each call, of both ways of decoding. */
+interface Times { ours: number[]; plain: number[] }
+
+/** Those by which the comparison goes, its speedup with the 95 % interval, and what is wrong where it has none. */
+interface Timing extends Times { speedup: number | null; interval: [low: number, high: number] | null; trouble: string }
+
+/** A trace without its steps; `recorded`: made at another time; `lossless`: what its rule promises; `timing`: null where
+ * plain decoding is not whole. */
 interface Head {
   mode: string; target: string; drafter: string; gamma: number; temperature: number; top_k: number; top_p: number;
   no_repeat_ngram_size: number; seed: number; max_new_tokens: number; article: Article; text: string; ending: string;
   seconds_encode: number; target_hash: string; drafter_hash: string; versions: Record<string, string>; eos_ids: number[];
   engine: string; to_the_last_bit: boolean; made: string; plain: { text: string; ending: string } | null;
   rule: string; lengths: string; rollback: number; nodes: number; width: number; version: number;
-  recorded: boolean; lossless: boolean;
+  recorded: boolean; lossless: boolean; timing: Timing | null;
 }
 
 interface Article { text: string; tokens: number; cut: number }

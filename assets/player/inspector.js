@@ -1,5 +1,6 @@
 // @ts-check
 // One token under the glass: the two distributions, the draw, the residual, the article.
+import { sideName, sideOf, whyLost } from "./branches.js";
 import { make, partOf, whyMark } from "./elements.js";
 import { residualOf, residualRows, saysBoth } from "./residual.js";
 import { findSource, piecesAround } from "./source.js";
@@ -181,6 +182,25 @@ export function makeInspector(box, store, act) {
   }
 
   /**
+   * A guess of a tree beside the path that was followed: why it lost, and what the target would rather have there.
+   * @param {Step} step
+   * @param {SideToken} t
+   */
+  function sideParts(step, t) {
+    const { words, beside } = whyLost(step, t, store.ends);
+    /** @type {[string, string][]} */
+    const pairs = [["p, target", chance(t.p)], ["q, drafter", chance(t.q)]];
+    if (t.chance !== null) pairs.push(["chance to be kept", chance(t.chance)]);
+    const marks = new Map([[t.id, "this guess"]]);
+    if (beside) marks.set(beside.id, "status" in beside ? beside.status : beside.kind);
+    const when = raw ? "before temperature" : "after temperature";
+    const chart = beside
+      ? distribution(`p, the target, ${when}`, beside.p_top, marks, { id: t.id, text: t.text, value: t.p })
+      : make("p", {}, "What the target would rather have here is not recorded: the run went another way.");
+    return [facts(pairs), make("p", {}, words), make("div", { class: "fl-charts" }, chart)];
+  }
+
+  /**
    * @param {number} i
    * @param {number} at
    * @param {boolean} isEnd
@@ -230,7 +250,8 @@ export function makeInspector(box, store, act) {
   function draw({ i, at }) {
     const step = store.steps[i];
     const isDraft = at < step.draft.length;
-    const t = isDraft ? step.draft[at] : step.emitted;
+    const side = sideOf(step, at);
+    const t = side ?? (isDraft ? step.draft[at] : step.emitted);
     if (!t) return;
     const close = make("button", { type: "button", class: "fl-close", "aria-label": "Close the inspector" }, "✕");
     close.addEventListener("click", hide);
@@ -251,9 +272,10 @@ export function makeInspector(box, store, act) {
     }
     box.replaceChildren(
       make("header", {}, back, on, make("span", { class: "fl-walk-place" }, words), ...more, close),
-      make("h3", {}, `Step ${i + 1}: ${step.say[at]}`),
-      make("div", { class: "fl-numbers" }, ...("status" in t ? draftParts(step, at) : emittedParts(step, t))),
-      source(i, at, store.ends(t.id)),
+      make("h3", {}, `Step ${i + 1}: ${side ? sideName(side, store.ends) : step.say[at]}`),
+      make("div", { class: "fl-numbers" }, ...("parent" in t ? sideParts(step, t) : "status" in t ? draftParts(step, at) : emittedParts(step, t))),
+      // Where a text stands that was never written is no question.
+      ...(side ? [] : [source(i, at, store.ends(t.id))]),
     );
     box.scrollTop = 0;
     const mark = box.querySelector("mark");

@@ -1,8 +1,10 @@
 // @ts-check
-// The race against plain decoding, in measured seconds. The bars are drawn once and resized.
-import { raceAt, secondsOf, tokensOf, winnerOf } from "./counts.js";
+// The race against plain decoding, in the times that the comparison is made of. The bars are drawn once and resized.
+import { raceAt, sumOf, timesOf, tokensOf, winnerOf } from "./counts.js";
 import { make, whyMark } from "./elements.js";
 import { milliseconds, plural } from "./text.js";
+
+const ALIKE = "Calls of a kind count alike, with the median of their times, as in the comparison.";
 
 /** @param {HTMLElement} box */
 export function makeRace(box) {
@@ -46,18 +48,20 @@ export function makeRace(box) {
    */
   return function show(store, shown) {
     const { steps, plain, complete } = store;
-    const now = raceAt(steps, plain, shown);
-    const whole = { ours: secondsOf(steps), theirs: secondsOf(plain) };
+    const timing = (complete && store.head?.timing) || null;
+    const times = timesOf(steps, plain, timing);
+    const now = raceAt(steps, times, shown);
+    const whole = { ours: sumOf(times.ours), theirs: sumOf(times.plain) };
     const scale = Math.max(whole.ours, whole.theirs, 1e-9);
     const over = complete && shown > 0 && shown === steps.length;
     draw(rows[0], now.tokens, now.seconds, complete ? whole.ours : null, scale, over, tokensOf(steps));
     const other = plain.length ? Math.min(now.seconds, whole.theirs) : 0;
     draw(rows[1], now.plain, other, complete && plain.length ? whole.theirs : null, scale, over, plain.length);
-    const won = over && plain.length ? winnerOf(steps, plain) : null;
+    const won = over && plain.length ? winnerOf(steps, plain.length, timing) : null;
     for (const { name, row } of rows) row.classList.toggle("fl-winner", won?.name === name);
-    if (!shown) note.textContent = "Who has written more when the same measured time has passed?";
-    else if (won) note.textContent = won.words;
+    if (!shown) note.textContent = "Who has written more when the same time has passed?";
+    else if (won) note.textContent = timing ? `${won.words} ${ALIKE}` : won.words;
     else if (!plain.length) note.textContent = `${milliseconds(now.seconds)} measured${over ? "" : " so far"}; plain decoding ${over ? "was not timed" : "is timed next"}.`;
-    else note.textContent = `After ${milliseconds(now.seconds)} of measured time, pauses not counted.`;
+    else note.textContent = `After ${milliseconds(now.seconds)}, pauses not counted.`;
   };
 }

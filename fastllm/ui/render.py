@@ -81,8 +81,9 @@ GLOSSARY: dict[str, tuple[str, str]] = {
     ),
     "race": (
         "Race in measured time",
-        "How many tokens each way of decoding had written when the same time had passed, by the seconds measured in "
-        "this run; how fast it is played does not matter.",
+        "How many tokens each way of decoding had written when the same time had passed; each call takes the median "
+        "time of its kind in this run, as in the comparison (while the run goes on, its own); how fast it is played "
+        "does not matter.",
     ),
     "timeline": (
         "Step timeline",

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  majority, outcome, placesOf, raceAt, secondsOf, stepTokens, tokensOf, wilson, winnerOf,
+  majority, outcome, placesOf, raceAt, stepTokens, sumOf, timesOf, tokensOf, wilson, winnerOf,
 } from "../../assets/player/counts.js";
 import { step } from "./runs.mjs";
 
@@ -13,7 +13,7 @@ const plain = (n, seconds) => Array.from({ length: n }, () => step([], " x", { s
 test("a step writes what was kept and what the target adds", () => {
   assert.deepEqual(STEPS.map(stepTokens), [2, 3, 1]);
   assert.equal(stepTokens(step([" a", " b"])), 2);
-  assert.deepEqual([tokensOf(STEPS), secondsOf(STEPS)], [6, 3]);
+  assert.equal(tokensOf(STEPS), 6);
 });
 
 test("a draft was refused at its rejected token, or at its end where none was", () => {
@@ -33,21 +33,34 @@ test("at each place it is counted what was drafted, tested and kept", () => {
 });
 
 test("plain decoding has written what ended by then, and a call that has not ended nothing", () => {
-  const other = plain(5, 0.75);
-  assert.deepEqual([0, 1, 2, 3].map((n) => raceAt(STEPS, other, n).plain), [0, 1, 2, 4]);
-  assert.deepEqual(raceAt(STEPS, other, 2), { seconds: 2, tokens: 5, plain: 2 });
+  const times = timesOf(STEPS, plain(5, 0.75), null);
+  assert.deepEqual([0, 1, 2, 3].map((n) => raceAt(STEPS, times, n).plain), [0, 1, 2, 4]);
+  assert.deepEqual(raceAt(STEPS, times, 2), { seconds: 2, tokens: 5, plain: 2 });
 });
 
 test("the same times in another order of addition end together", () => {
   const ours = [step([" a"], null, { seconds: [0.1, 0.2, 0.3] })];
-  assert.equal(raceAt(ours, [step([], " x", { seconds: [0.3, 0.2, 0.1] })], 1).plain, 1);
+  const times = timesOf(ours, [step([], " x", { seconds: [0.3, 0.2, 0.1] })], null);
+  assert.equal(raceAt(ours, times, 1).plain, 1);
 });
 
-test("the winner needed less time, a token where the counts differ, and nearly the same is nobody's", () => {
-  assert.equal(winnerOf(STEPS, plain(6, 1)).words, "Speculative decoding wins: speculative 3.00 s for 6 tokens, plain 6.00 s for 6 tokens.");
-  assert.equal(winnerOf(STEPS, plain(6, 0.25)).name, "plain");
-  assert.equal(winnerOf(STEPS, plain(6, 0.505)).words, "Nobody wins: speculative 3.00 s for 6 tokens, plain 3.03 s for 6 tokens.");
-  assert.match(winnerOf(STEPS, plain(3, 0.75)).words, /^Speculative decoding wins by time a token: .* for 3 tokens\.$/);
+test("a whole run races in the times of its comparison, whatever the clock said", () => {
+  const timing = { ours: [2, 1, 1], plain: [0.5, 0.5], speedup: 1.5, interval: [1.2, 1.8], trouble: "" };
+  const times = timesOf(STEPS, plain(2, 9), timing);
+  assert.deepEqual(raceAt(STEPS, times, 1), { seconds: 2, tokens: 2, plain: 2 });
+  assert.equal(sumOf(times.ours), 4);
+});
+
+test("who wins is what the comparison says, and nobody where its interval holds 1 or it has none", () => {
+  const said = (interval, trouble = "") => ({ ours: [1, 1, 1], plain: [1, 2, 3], speedup: 1, interval, trouble });
+  const won = (m, ...rest) => winnerOf(STEPS, m, said(...rest));
+  assert.equal(won(6, [1.1, 3]).words, "Speculative decoding wins: speculative 3.00 s for 6 tokens, plain 6.00 s for 6 tokens.");
+  assert.equal(won(6, [0.2, 0.9]).name, "plain");
+  assert.match(won(6, [0.9, 1.2]).words, /^Nobody wins, the times are too close: speculative 3\.00 s/);
+  assert.match(won(3, [1.1, 3]).words, /^Speculative decoding wins by time a token: .* for 3 tokens\.$/);
+  assert.deepEqual(won(6, null, "The machine is too busy to time this"),
+    { name: "", words: "The machine is too busy to time this: nobody is called the winner." });
+  assert.equal(winnerOf(STEPS, 6, null).name, "");
 });
 
 test("Wilson's interval of 8 in 10 is 49 to 94 %, and stays within 0 and 1", () => {

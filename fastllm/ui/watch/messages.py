@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from fastllm.analysis.metrics import Metrics, running
 from fastllm.analysis.rejections import rejections
+from fastllm.analysis.timing import Calls, compare_runs, typical
 from fastllm.rules import lossless
 from fastllm.trace import Step, Trace
 from fastllm.ui import render
@@ -28,10 +29,23 @@ State = Literal["running", "done", "stopped"]
 
 
 def head_of(trace: Trace, recorded: bool = False) -> dict[str, Any]:
-    """The run without its steps; `recorded`: it was made at another time; `lossless`: what its rule promises."""
+    """The run without its steps; `recorded`: it was made at another time; `lossless`: what its rule promises; `timing`
+    as of :func:`timing_of`."""
     plain = dataclasses.replace(trace.plain, steps=()) if trace.plain else None
-    more = {"recorded": recorded, "lossless": lossless(trace.rule, trace.rollback)}
+    more = {"recorded": recorded, "lossless": lossless(trace.rule, trace.rollback), "timing": timing_of(trace)}
     return dataclasses.asdict(dataclasses.replace(trace, steps=(), plain=plain)) | more
+
+
+def timing_of(trace: Trace) -> dict[str, Any] | None:
+    """What the comparison is made of, for the race: seconds of each call by the medians (`ours`, `plain`), the speedup,
+    its interval, and the trouble where there is none. None where plain decoding is not beside the run."""
+    plain = trace.baseline
+    found = compare_runs(trace, plain) if plain else None
+    if plain is None or found is None:
+        return None
+    ours, theirs = (typical([Calls.of(run.steps)]).tolist() for run in (trace, plain))
+    said = {"speedup": found.speedup, "interval": found.interval, "trouble": found.trouble}
+    return {"ours": ours, "plain": theirs, **said}
 
 
 def step_of(step: Step, eos_ids: Sequence[int], metrics: Metrics) -> dict[str, Any]:
