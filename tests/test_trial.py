@@ -174,7 +174,7 @@ def test_a_token_id_that_is_none_is_told_by_its_field(t5, tmp_path, field, value
 def test_a_template_that_changes_the_article_is_told_at_load(copy, content):
     """Else the prompt would hold an article that the template never makes."""
     (copy / "chat_template.jinja").write_text(TEMPLATE.replace("m['content']", f"m['content']{content}"))
-    with pytest.raises(TargetError, match=r"chat template of .* (changes what the user says|leaves the user's message)"):
+    with pytest.raises(TargetError, match=r"(changes what the user says|leaves the user's message)"):
         load_target(str(copy), engine="torch")
 
 
