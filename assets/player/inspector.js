@@ -1,5 +1,6 @@
 // @ts-check
 // One token under the glass: the two distributions, the draw, the residual, the article.
+import { sideName, sideOf, whyLost } from "./branches.js";
 import { make, partOf, whyMark } from "./elements.js";
 import { residualOf, residualRows, saysBoth } from "./residual.js";
 import { findSource, piecesAround } from "./source.js";
@@ -146,6 +147,7 @@ export function makeInspector(box, store, act) {
     const parts = [facts(pairs)];
     if (t.u !== null) parts.push(gauge(t, t.u));
     else if (tested && headOf(store).rule === "bild") parts.push(make("p", {}, `Nothing is drawn: this rule keeps a token if it is the target's first choice or -ln p is at most ${headOf(store).rollback}.`));
+    else if (tested && headOf(store).temperature > 0) parts.push(make("p", {}, "What was drawn here is not recorded."));
     else if (tested) parts.push(make("p", {}, "Temperature 0: nothing is drawn. A token is kept exactly if it is the target's first choice."));
     else parts.push(make("p", {}, "Never tested: p is given the rejected text before it, which the run did not follow."));
     const marks = new Map([[t.id, "drafted"]]);
@@ -178,6 +180,25 @@ export function makeInspector(box, store, act) {
     if (left) charts.push(left);
     parts.push(make("div", { class: "fl-charts" }, ...charts));
     return parts;
+  }
+
+  /**
+   * A guess of a tree beside the path that was followed: why it lost, and what the target would rather have there.
+   * @param {Step} step
+   * @param {SideToken} t
+   */
+  function sideParts(step, t) {
+    const { words, beside } = whyLost(step, t, store.ends);
+    /** @type {[string, string][]} */
+    const pairs = [["p, target", chance(t.p)], ["q, drafter", chance(t.q)]];
+    if (t.chance !== null) pairs.push(["chance to be kept", chance(t.chance)]);
+    const marks = new Map([[t.id, "this guess"]]);
+    if (beside) marks.set(beside.id, "status" in beside ? beside.status : beside.kind);
+    const when = raw ? "before temperature" : "after temperature";
+    const chart = beside
+      ? distribution(`p, the target, ${when}`, beside.p_top, marks, { id: t.id, text: t.text, value: t.p })
+      : make("p", {}, "What the target would rather have here is not recorded: the run went another way.");
+    return [facts(pairs), make("p", {}, words), make("div", { class: "fl-charts" }, chart)];
   }
 
   /**
@@ -230,7 +251,8 @@ export function makeInspector(box, store, act) {
   function draw({ i, at }) {
     const step = store.steps[i];
     const isDraft = at < step.draft.length;
-    const t = isDraft ? step.draft[at] : step.emitted;
+    const side = sideOf(step, at);
+    const t = side ?? (isDraft ? step.draft[at] : step.emitted);
     if (!t) return;
     const close = make("button", { type: "button", class: "fl-close", "aria-label": "Close the inspector" }, "✕");
     close.addEventListener("click", hide);
@@ -251,9 +273,10 @@ export function makeInspector(box, store, act) {
     }
     box.replaceChildren(
       make("header", {}, back, on, make("span", { class: "fl-walk-place" }, words), ...more, close),
-      make("h3", {}, `Step ${i + 1}: ${step.say[at]}`),
-      make("div", { class: "fl-numbers" }, ...("status" in t ? draftParts(step, at) : emittedParts(step, t))),
-      source(i, at, store.ends(t.id)),
+      make("h3", {}, `Step ${i + 1}: ${side ? sideName(side, store.ends) : step.say[at]}`),
+      make("div", { class: "fl-numbers" }, ...("parent" in t ? sideParts(step, t) : "status" in t ? draftParts(step, at) : emittedParts(step, t))),
+      // Where a text stands that was never written is no question.
+      ...(side ? [] : [source(i, at, store.ends(t.id))]),
     );
     box.scrollTop = 0;
     const mark = box.querySelector("mark");
@@ -268,6 +291,7 @@ export function makeInspector(box, store, act) {
     open = { i, at };
     box.hidden = false;
     draw(open);
+    makeRoom();
   }
 
   function hide() {
@@ -279,14 +303,24 @@ export function makeInspector(box, store, act) {
     act.close(was.i, was.at);
   }
 
+  const isSheet = () => box.offsetWidth > 0.9 * innerWidth;
+
+  /** The panel begins below Run where that is in the upper half of the window; a sheet begins below it anyway. */
+  function makeRoom() {
+    const run = document.querySelector("#run")?.getBoundingClientRect();
+    box.style.top = run && !isSheet() && run.bottom > 0 && run.bottom < innerHeight / 2 ? `${run.bottom + 8}px` : "";
+  }
+  for (const moved of ["scroll", "resize"]) addEventListener(moved, () => open && makeRoom(), { passive: true });
+
   /**
-   * Puts the panel at the other side if it lies over `token`, which it is about.
+   * Puts the panel at the other side if it lies over `token`, which it is about; from under a sheet the token is moved.
    * @param {HTMLElement} token
    */
   function clear(token) {
     const [a, b] = [box.getBoundingClientRect(), token.getBoundingClientRect()];
-    if (a.width > 0.9 * innerWidth) token.scrollIntoView({ block: "start" });
-    else if (b.left < a.right && b.right > a.left && b.bottom > a.top && b.top < a.bottom) box.classList.toggle("fl-left");
+    if (b.left >= a.right || b.right <= a.left || b.bottom <= a.top || b.top >= a.bottom) return;
+    if (isSheet()) token.scrollIntoView({ block: "start" });
+    else box.classList.toggle("fl-left");
   }
 
   return { show, hide, clear, place: () => open, isOpen: () => open !== null };

@@ -273,7 +273,7 @@ part(".fl-predict-on").addEventListener("change", () => {
 });
 part(".fl-all-accepted").addEventListener("click", () => guess(store.steps[Math.floor(playback.state.halves / 2)].draft.length));
 stream.list.addEventListener("click", (event) => {
-  const token = within(event, ".fl-tok");
+  const token = within(event, ".fl-tok, .fl-side");
   if (token) chosen(token);
 });
 

@@ -115,7 +115,7 @@ export function makeStream(box, store) {
     if (view === "stream") node.append(" ");
     node.append(number);
     const found = tokens(i, judged);
-    const side = judged ? branchFold(store.steps[i], store.ends) : null;
+    const side = judged ? branchFold(store.steps[i], i, store.ends) : null;
     if (view === "calls") {
       node.append(...callLines(i, judged, found));
       if (side) node.append(side);
@@ -190,16 +190,18 @@ export function makeStream(box, store) {
 
   /** @param {HTMLElement} node */
   function focus(node) {
-    setRoving(node);
+    if (node.matches(".fl-tok")) setRoving(node);
     node.focus();
   }
 
   /**
+   * The token at place `at` of a step, or the line of a guess beside the path.
    * @param {number} step
    * @param {number} at
+   * @returns {HTMLElement | null}
    */
   function find(step, at) {
-    return tokensIn(list, `[data-step="${step}"][data-at="${at}"]`)[0] ?? null;
+    return list.querySelector(`:is(.fl-tok, .fl-side)[data-step="${step}"][data-at="${at}"]`);
   }
 
   /**

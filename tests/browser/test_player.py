@@ -578,6 +578,21 @@ def test_a_tree_shows_the_path_and_folds_what_lost(page):
     assert "Beside 'ship1', place 3 of the draft" in said
     assert page.locator(".fl-branches ul ul ul li").inner_text() == "'boat': not tested (p 0.1, q 0.2)"
     assert "'<b>'" in said
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # in the order of the places: the first guess of the draft's first place, then ' ship'
+    page.keyboard.press("Enter")
+    opened = page.inner_text(".fl-inspector")
+    assert "Step 2: 'ship' by lstm: tested and refused" in opened
+    assert "u = 0.7 is not below 0.4" in opened
+    assert page.locator(".fl-inspector table").count() == 1
+    assert "this guess" in page.inner_text(".fl-inspector table")
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.textContent").startswith("'ship' by lstm")
+    page.click(".fl-side:has-text('boat')")
+    assert "'ship', which it follows, was not kept." in page.inner_text(".fl-inspector")
+    assert "not recorded: the run went another way" in page.inner_text(".fl-inspector")
+    page.keyboard.press("Escape")
+    mark.focus()
     page.keyboard.press("Enter")
     assert not page.locator(".fl-branches ul").first.is_visible()
     page.check(".fl-predict-on")
