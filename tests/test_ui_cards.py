@@ -15,7 +15,7 @@ from fastllm.ui.targets import Targets
 from fastllm.ui.watch import handlers
 from fastllm.ui.watch.cards import Card, Cards, cards_html, cards_of, deal
 from fastllm.ui.watch.expected import recorded
-from fastllm.ui.watch.lessons import LESSONS, lessons_for, start_of
+from fastllm.ui.watch.lessons import LESSONS, lessons_for, start_of, told
 from fastllm.ui.watch.links import MAX_GAMMA, MAX_ORDER
 from tests.test_ui_expected import BENCHMARK, INFO, ROW
 
@@ -118,6 +118,22 @@ def test_a_lesson_sets_everything_that_changes_its_outcome(monkeypatch, tiny):
     assert (drafter, n, gamma, temperature, top_p, seed) == ("ngram@distilled", 1, 4, 0, 1, 0)
     assert (way, rule, lengths) == ("", "token", "constant")
     assert bad.sentence in sentence
+
+
+@pytest.mark.parametrize(
+    ("speed", "interval", "words"),
+    [
+        (0.89, [0.83, 0.93], "slower than without a drafter (0.89 times as fast over 24 articles)"),
+        (3.6, [3.3, 3.9], "faster than without a drafter (3.60 times"),
+        (1.0, [0.9, 1.1], "about as fast as without a drafter (1.00 times"),
+    ],
+)
+def test_a_lesson_says_how_fast_it_was_recorded_to_be(speed, interval, words):
+    """What it says of speed follows from the record's interval, whichever lesson it is; nothing where there is none."""
+    for lesson in LESSONS["mini"]:
+        assert words in told(lesson, {**ROW, "measured_speedup": speed, "speedup_interval": interval})
+        assert told(lesson, None) == told(lesson, {**ROW, "speedup_interval": None}) == lesson.sentence
+        assert not re.search("slower|faster", lesson.sentence)
 
 
 def test_the_records_bear_the_lessons_out():

@@ -98,7 +98,14 @@ def test_the_export_and_the_verdict_say_what_is_lossy():
     assert "bild, rollback 2" in to_html(lossy)
     assert "Lossy" not in to_html(trace)
     assert "as they may" in agreement_html(lossy, other)
-    assert "fault" in agreement_html(trace, other)
+    assert "two tokens can tie" in agreement_html(trace, other)
+    assert "this is a fault" in agreement_html(dataclasses.replace(trace, to_the_last_bit=True), other)
+    for temperature in (0.0, 1.0):
+        same = dataclasses.replace(lossy, temperature=temperature)
+        html = agreement_html(same, dataclasses.replace(trace, temperature=temperature))
+        assert "need not be" in html
+        assert "Identical" not in html
+        assert "same distribution" not in html
     assert "as they may" not in agreement_html(dataclasses.replace(lossy, rollback=0.0), other)
 
 

@@ -291,3 +291,15 @@ def test_an_error_is_an_alert_and_a_remark_is_not():
     assert 'role="alert"' in render.notices_html(["no"], error=True)
     assert 'role="alert"' not in render.notices_html(["hm"])
     assert render.notices_html([]) == ""
+
+
+def test_what_the_page_promises_of_the_text_depends_on_the_rule():
+    """Header and introduction hold a sentence for exact rules and one for the others, of which the style sheet shows
+    one: none of the promise stands outside of them."""
+    for html in (render.header_html(), render.intro_html()):
+        html = " ".join(html.split())
+        exact, lossy = (re.search(f'<span class="fl-if-{kind}">([^<]+)</span>', html) for kind in ("exact", "lossy"))
+        assert "own" in exact[1]
+        assert "not have written" in lossy[1]
+        left = html.replace(exact[0], "").replace(lossy[0], "")
+        assert not re.search("exactly|would|stays", left)

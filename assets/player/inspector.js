@@ -147,6 +147,7 @@ export function makeInspector(box, store, act) {
     const parts = [facts(pairs)];
     if (t.u !== null) parts.push(gauge(t, t.u));
     else if (tested && headOf(store).rule === "bild") parts.push(make("p", {}, `Nothing is drawn: this rule keeps a token if it is the target's first choice or -ln p is at most ${headOf(store).rollback}.`));
+    else if (tested && headOf(store).temperature > 0) parts.push(make("p", {}, "What was drawn here is not recorded."));
     else if (tested) parts.push(make("p", {}, "Temperature 0: nothing is drawn. A token is kept exactly if it is the target's first choice."));
     else parts.push(make("p", {}, "Never tested: p is given the rejected text before it, which the run did not follow."));
     const marks = new Map([[t.id, "drafted"]]);
@@ -290,6 +291,7 @@ export function makeInspector(box, store, act) {
     open = { i, at };
     box.hidden = false;
     draw(open);
+    makeRoom();
   }
 
   function hide() {
@@ -301,14 +303,24 @@ export function makeInspector(box, store, act) {
     act.close(was.i, was.at);
   }
 
+  const isSheet = () => box.offsetWidth > 0.9 * innerWidth;
+
+  /** The panel begins below Run where that is in the upper half of the window; a sheet begins below it anyway. */
+  function makeRoom() {
+    const run = document.querySelector("#run")?.getBoundingClientRect();
+    box.style.top = run && !isSheet() && run.bottom > 0 && run.bottom < innerHeight / 2 ? `${run.bottom + 8}px` : "";
+  }
+  for (const moved of ["scroll", "resize"]) addEventListener(moved, () => open && makeRoom(), { passive: true });
+
   /**
-   * Puts the panel at the other side if it lies over `token`, which it is about.
+   * Puts the panel at the other side if it lies over `token`, which it is about; from under a sheet the token is moved.
    * @param {HTMLElement} token
    */
   function clear(token) {
     const [a, b] = [box.getBoundingClientRect(), token.getBoundingClientRect()];
-    if (a.width > 0.9 * innerWidth) token.scrollIntoView({ block: "start" });
-    else if (b.left < a.right && b.right > a.left && b.bottom > a.top && b.top < a.bottom) box.classList.toggle("fl-left");
+    if (b.left >= a.right || b.right <= a.left || b.bottom <= a.top || b.top >= a.bottom) return;
+    if (isSheet()) token.scrollIntoView({ block: "start" });
+    else box.classList.toggle("fl-left");
   }
 
   return { show, hide, clear, place: () => open, isOpen: () => open !== null };

@@ -170,15 +170,15 @@ def intro_html() -> str:
     guess = _sample(*((t, "draft") for t in draft))
     judged = [(t, "accepted") for t in draft[:3]] + [("ship", "rejected"), ("at", "ignored")]
     return f"""<ol class="fl-intro">
-<li><b>The drafter guesses.</b> <small>A tiny model guesses a few words ahead; that costs next to nothing.</small>
+<li><b>The drafter guesses.</b> <small>A smaller or cheaper model guesses a few words ahead, which costs little.</small>
 {guess}</li>
 <li><b>The target checks.</b> <small>One call of the large model checks them all. It keeps them up to the first that it
 refuses.</small>{_sample(*judged)}</li>
 <li><b>The target writes one itself</b> <small>in the place of the refused guess, or after the last one where it kept
 them all.</small>{_sample(*judged[:3], ("ferry", "resampled"))}</li>
-</ol><p class="fl-intro-end"><span class="fl-if-exact">The text stays exactly what the target alone would have
-written.</span><span class="fl-if-lossy">The rule that is chosen lets some guesses stay that the target would not have
-written: the text may be another.</span> Press <b>Run</b>.</p>"""
+</ol><p class="fl-intro-end"><span class="fl-if-exact">The text stays the target's own: word for word what it
+writes alone at temperature 0, by the same odds above it.</span><span class="fl-if-lossy">The rule that is chosen lets
+some guesses stay that the target would not have written: the text may be another.</span> Press <b>Run</b>.</p>"""
 
 
 def lesson_html(sentence: str) -> str:
@@ -193,8 +193,8 @@ def how_html() -> str:
 model, whose time goes mostly into moving its weights. Scoring five given tokens in one pass takes hardly longer than
 writing one. Speculative decoding (Leviathan et al. 2023; Chen et al. 2023) lives on this difference.</p>
 <ol>
-<li>A <b>drafter</b>, cheap enough to be nearly free, proposes γ tokens: here from counts of word sequences (n-gram) or
-by copying from the article (lookup).</li>
+<li>A <b>drafter</b>, cheap enough to be nearly free, proposes γ tokens: here a small network (CNN, LSTM, T5), counts of
+word sequences (n-gram), the article itself (lookup), or the target with parts left out.</li>
 <li>The <b>target</b> reads the draft in one pass and gives, at each position, its own distribution p over the next
 token; the drafter drew its token from its own distribution q.</li>
 <li>Each draft token is <b>accepted</b> with chance min(1, p/q). The first <b>rejected</b> one ends the draft: those
@@ -208,10 +208,11 @@ draft costs drafting time and a wider pass, so a larger γ can be slower.</p></d
 
 
 def header_html() -> str:
-    """Name, one sentence."""
+    """Name, and one sentence, which depends on the rule that is chosen."""
     return (
         '<a class="fl-skip" href="#result">Skip to the run</a><div class="fl-title"><h1>FastLLM</h1>'
-        "<p>A small drafter guesses ahead; a large target keeps what it would have written itself.</p></div>"
+        '<p>A small drafter guesses ahead; a large target checks, and <span class="fl-if-exact">the text stays its own.'
+        '</span><span class="fl-if-lossy">lets guesses stay that it would not have written.</span></p></div>'
     )
 
 
@@ -353,7 +354,9 @@ def _speedup(timing: Timing | None, finished: bool, recorded: bool) -> str:
 def agreement_html(speculative: Trace, plain: Trace) -> str:
     """Whether both texts are the same (greedy), or why they need not be (sampling)."""
     other = f"<details><summary>The text of plain decoding</summary>{escape(visible(plain.text))}</details>"
-    if not lossless(speculative.rule, speculative.rollback) and speculative.tokens != plain.tokens:
+    if not lossless(speculative.rule, speculative.rollback):
+        if speculative.tokens == plain.tokens:
+            return _verdict("sampled", "≈", "The texts are the same this time. This rule is lossy: they need not be.")
         text = "The texts differ, as they may under this rule, which is lossy: the speedup is bought with other text."
         return _verdict("different", "≠", text) + other
     if speculative.temperature > 0:
@@ -364,7 +367,8 @@ def agreement_html(speculative: Trace, plain: Trace) -> str:
         same = f"Identical: all {plural(len(ours), 'token')} are the same in both texts"
         return _verdict("identical", "✓", f"{same}, the target's mistakes of fact among them. {_made(speculative)}")
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
-    text = f"The texts differ from token {at + 1} on. In float32 this would be a fault; in bfloat16 two tokens can tie."
+    why = "so this is a fault" if speculative.to_the_last_bit else "and two tokens can tie within it"
+    text = f"The texts differ from token {at + 1} on. Computed by {speculative.arithmetic}, {why}."
     return _verdict("different", "✗", text) + other
 
 

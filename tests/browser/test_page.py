@@ -352,7 +352,44 @@ def test_a_hostile_article_stays_text(open_page):
         assert page.title() != "owned"
         assert page.locator("#result img, #result script").count() == 0
         assert not set("\u202e\u0007\u001b") & set(page.evaluate("document.querySelector('#player').textContent"))
-        page.keyboard.press("Escape")  # the inspector lies over Run
+        page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (760, 650), (390, 844)])
+def test_the_inspector_covers_neither_run_nor_its_token(open_page, width, height):
+    """Beside the stream or below it, and it pushes nothing away: Run and the token are what the pointer meets there.
+    Escape closes it, and so does Run, with the run that it begins."""
+    page = open_page(width, height)
+    run(page)
+    page.evaluate("scrollTo(0, 0)")
+    under = "e => { const r = e.getClientRects()[0]; return e.contains(document.elementFromPoint("
+    under += "r.left + r.width / 2, r.top + r.height / 2)); }"
+    before = page.locator("#run").bounding_box()
+    for token in (page.locator(TOKENS).first, page.locator(TOKENS).nth(3)):
+        token.click()
+        assert page.locator(".fl-inspector").is_visible()
+        assert token.evaluate(under)
+        page.evaluate("scrollTo(0, 0)")
+        page.wait_for_function("scrollY === 0")
+        assert page.locator("#run").bounding_box() == before
+        assert page.locator("#run").evaluate(under)
+    page.keyboard.press("Escape")
+    assert page.locator(".fl-inspector").is_hidden()
+    page.locator(TOKENS).first.click()
+    page.click("#run")
+    page.wait_for_selector(".fl-inspector", state="hidden")
+
+
+def test_the_header_promises_what_the_rule_keeps(open_page):
+    """Under a lossy rule that the text stays the target's own is not said, in the header and before the first run."""
+    page = open_page()
+    assert "stays its own" in page.inner_text(".fl-title p")
+    assert "target's own" in page.inner_text("#intro")
+    page = open_page(query="&rule=bild")
+    page.wait_for_selector("#fastllm.fl-is-lossy")
+    assert "would not have written" in page.inner_text(".fl-title p")
+    assert "stays its" not in page.inner_text(".fl-title p")
+    assert "target's own" not in page.inner_text("#intro")
 
 
 def test_every_text_has_enough_contrast_in_light_and_dark(open_page):

@@ -32,7 +32,7 @@ from fastllm.ui.targets import Targets
 from fastllm.ui.watch import links, messages, recordings
 from fastllm.ui.watch.cards import cards_of, deal
 from fastllm.ui.watch.expected import expected_html, recorded, row_for
-from fastllm.ui.watch.lessons import lessons_for, start_of
+from fastllm.ui.watch.lessons import lessons_for, start_of, told
 from fastllm.ui.watch.methods import MENUS
 from fastllm.ui.watch.methods import usual as as_usual
 from fastllm.visible import visible
@@ -408,12 +408,16 @@ def make_lesson(targets: Targets, key: str) -> Callable[..., tuple]:
     texts = {e.topic: e.text for e in examples.load_examples()}
 
     def take(name=None) -> tuple:
-        lesson = next((one for one in _lessons(targets.of(name)) if one.key == key), None)
+        target = targets.of(name)
+        lesson = next((one for one in _lessons(target) if one.key == key), None)
         if lesson is None:
             return (gr.skip(),) * (8 + len(MENUS))
         article = texts.get(lesson.example, gr.skip())
         methods = (menu.usual for menu in MENUS)
-        return article, lesson.drafter, lesson.n, lesson.gamma, 0, 1, 0, *methods, render.lesson_html(lesson.sentence)
+        spec = models.spec_of(lesson.drafter, lesson.n)
+        row = row_for(recorded(target.preset.name), target.sha256, spec, lesson.gamma, 0)
+        said = render.lesson_html(told(lesson, row))
+        return article, lesson.drafter, lesson.n, lesson.gamma, 0, 1, 0, *methods, said
 
     return take
 

@@ -24,7 +24,7 @@ class Lesson:
         n: the order, for an n-gram drafter.
         gamma: the draft length.
         example: the topic of the article.
-        sentence: what the run will show.
+        sentence: what the run will show; how fast it was, `told` adds from the record.
     """
 
     key: str
@@ -44,7 +44,7 @@ _WHY_FASTER = (
 )
 _WHY_SLOWER = (
     "This drafter only knows which words are common. Nearly every guess is refused, so each call still yields one "
-    "word, and guessing costs time on top: slower than no drafter at all."
+    "word, and guessing costs time on top."
 )
 LESSONS: dict[str, tuple[Lesson, ...]] = {
     "mini": (
@@ -56,6 +56,16 @@ LESSONS: dict[str, tuple[Lesson, ...]] = {
         Lesson("bad", "ngram@distilled", 1, GAMMA, "Culture", _WHY_SLOWER),
     ),
 }
+
+
+def told(lesson: Lesson, row: dict | None) -> str:
+    """The lesson's sentence, and how fast its settings were recorded to be: `row` of the benchmark, or None."""
+    low, high = (row or {}).get("speedup_interval") or (None, None)
+    if row is None or low is None or high is None:
+        return lesson.sentence
+    than = "slower than" if high < 1 else "faster than" if low > 1 else "about as fast as"
+    where = f"{row['measured_speedup']:.2f} times as fast over {row['articles']} articles"
+    return f"{lesson.sentence} Recorded: {than} without a drafter ({where})."
 
 
 def lessons_for(target: str, drafters: Sequence[str]) -> tuple[Lesson, ...]:
