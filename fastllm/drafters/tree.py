@@ -38,6 +38,8 @@ def grow(
     if not isinstance(session, DistributionSession):
         draft = session.propose(prefix, min(depth, nodes))
         return _with_parents(draft, range(-1, len(draft.ids) - 1))
+    if (depth := min(depth, session.room(prefix))) < 1:
+        return _with_parents(Draft(()), ())
     grown = _Growing(session, sampler, prefix, depth)
     return grown.drawn(nodes, width) if drawn and not sampler.settings.greedy else grown.likely(nodes, width)
 

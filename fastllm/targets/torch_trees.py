@@ -22,9 +22,25 @@ _FOUND: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 _NEAR = {torch.float32: 1e-5, torch.bfloat16: 0.05}
 
 
+def _nearsighted(config: Any) -> bool:
+    """Whether attention ends at some distance, in some layer. It is then counted by places, which a tree's nodes do not
+    stand at; a first tree within that distance would agree, and later ones would not."""
+    windows = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    kinds = {*(getattr(config, "layer_types", None) or ()), *(getattr(config, "attention_layers", None) or ())}
+    return bool(windows or getattr(config, "attention_chunk_size", None) or kinds - {"full_attention", "global"})
+
+
+def decline(model: Any) -> None:
+    """Remember that `model` cannot score a tree in one call."""
+    if model is not None:
+        _FOUND[model] = False
+
+
 def known(model: Any) -> bool | None:
     """Whether `model` scores trees in one call; None where nobody has tried."""
     t5 = model.config.is_encoder_decoder and model.config.model_type in ("t5", "mt5", "umt5")
+    if _nearsighted(model.config.get_text_config()):
+        return False
     if not t5 and (
         model.config.is_encoder_decoder or "position_ids" not in inspect.signature(model.forward).parameters
     ):
