@@ -169,8 +169,11 @@ def making(folder: Path, whole: Callable[[Path], bool]) -> Iterator[Path]:
         yield half
         if folder.exists() and not whole(folder):
             shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
+        try:
             os.replace(half, folder)
+        except OSError:  # another process may have come in between
+            if not whole(folder):
+                raise
     finally:
         shutil.rmtree(half, ignore_errors=True)
 

@@ -34,9 +34,11 @@ def _file_sha256(path: str, mtime_ns: int, size: int) -> str:
 
 
 def folder_sha256(folder: Path) -> str:
-    """One hash over the weight files of a folder, in the order of their names."""
+    """One hash over the weight files of a folder, in the order of their names; over its ``.bin`` files where it has no
+    others."""
     digest = hashlib.sha256()
-    for file in sorted(f for f in folder.iterdir() if f.suffix in WEIGHTS):
+    here = [f for f in folder.iterdir() if f.is_file()]
+    for file in sorted([f for f in here if f.suffix in WEIGHTS] or [f for f in here if f.suffix == ".bin"]):
         digest.update(f"{file.name} {file_sha256(file)}\n".encode())
     return digest.hexdigest()
 

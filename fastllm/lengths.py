@@ -39,11 +39,11 @@ class Lengths:
         return True
 
     def after(self, probs: torch.Tensor, token: int) -> bool:
-        """Whether to go on after `token`, which was drawn and stays."""
+        """Whether to go on after `token`, which was drawn and stays; `probs` as in :meth:`before`."""
         return True
 
     def learn(self, drafted: int, accepted: int) -> None:
-        """What became of a draft."""
+        """What became of a draft: numbers of its tokens, of which the first `accepted` were kept."""
 
 
 class Heuristic(Lengths):

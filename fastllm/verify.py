@@ -71,7 +71,7 @@ def _without(p: torch.Tensor, token: int) -> torch.Tensor:
 
 
 def normed(rest: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """`rest`, written over, divided by its sum; `p` where that is 0."""
+    """`rest`, written over, divided by its sum; `p` where that is 0. Both of shape (vocabulary,), not negative."""
     total = float(rest.sum())
     return rest.div_(total) if total > 0 else p
 
@@ -148,7 +148,8 @@ def probabilities(
 
 
 def overlaps(p: torch.Tensor, q: torch.Tensor | None, p_draft: Sequence[float], tested: int) -> tuple[float, ...]:
-    """sum min(p, q) at the first `tested` positions; min(p, one-hot at x) sums to p(x)."""
+    """sum min(p, q) at the first `tested` positions (beta: Leviathan et al. 2023, Definition 3.1 and Theorem 3.5);
+    shapes of p and q as of :func:`verify`. min(p, one-hot at x) sums to p(x), of which `p_draft` has one a token."""
     if q is None or not tested:
         return tuple(p_draft[:tested])
     return tuple(torch.minimum(p[:tested], q[:tested]).sum(-1).tolist())

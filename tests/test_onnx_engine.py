@@ -136,6 +136,8 @@ def test_a_damaged_graph_is_made_anew(tmp_path, monkeypatch, capsys):
     for damage in (
         lambda: (folder / "decoder.onnx").write_bytes(b""),
         lambda: (folder / "weights.bin").unlink(),
+        # What a power cut leaves of a file: its size, and zeros.
+        lambda: (folder / "weights.bin").write_bytes(bytes((folder / "weights.bin").stat().st_size)),
         lambda: (folder / "graph.json").write_text("{"),
     ):
         damage()
@@ -207,6 +209,17 @@ def test_one_pool_and_no_spinning():
     assert _options(2).intra_op_num_threads == 2
     assert _options(2).inter_op_num_threads == 1
     assert _options(2).get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_graphs_made_beforehand_serve_where_nothing_can_be_written(tmp_path, monkeypatch, capsys):
+    """An image with its cache made: no second copy in the temporary folder at every start."""
+    monkeypatch.setenv("FASTLLM_CACHE", str(tmp_path / "cache"))
+    name = str(make_t5(tmp_path / "t5"))
+    load_target(name)
+    capsys.readouterr()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert load_target(name).engine.name == "onnx"
+    assert capsys.readouterr().err == ""
 
 
 def test_no_file_is_left_half_made(tmp_path, monkeypatch):

@@ -36,10 +36,12 @@ class Ragged:
         return self.flat[(self.ends[i - 1] if i else 0) : self.ends[i]]
 
     def lengths(self) -> np.ndarray:
+        """Of each list, int64, shape (n,)."""
         return np.diff(self.ends, prepend=0)
 
     @staticmethod
     def of(rows: Sequence[Sequence[int]]) -> Ragged:
+        """The lists, ids as int32."""
         ends = np.cumsum([len(r) for r in rows], dtype=np.int64)
         flat = np.fromiter((t for r in rows for t in r), dtype=np.int32, count=int(ends[-1]) if len(ends) else 0)
         return Ragged(flat, ends)

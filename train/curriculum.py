@@ -111,7 +111,8 @@ def batch_rows(lengths: np.ndarray, batch_size: int, step: int, seed: int) -> np
 
 
 def copy_example(text: np.ndarray, rng: np.random.Generator, short: bool, ids: Ids) -> tuple[list[int], list[int]]:
-    """(input, output): find the span that begins with two given tokens in a window of text, and copy it.
+    """(input, output): find the span that begins with two given tokens in a window of text, ids of shape (n,), and copy
+    it.
 
     Input is the span's first two tokens, a separator, the window; output is the span. Short: windows of 16 to 36
     tokens, spans of 6 to 14; long: windows of 48 to 200, spans of 10 to 32.

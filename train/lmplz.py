@@ -84,6 +84,9 @@ def download(folder: Path) -> Path:
 
     Returns:
         the unpacked folder, below `folder`.
+
+    Raises:
+        BuildError: pip cannot fetch it.
     """
     version = metadata.version("kenlm")
     # pip asks the sdist for its metadata, which takes setuptools; without it here, pip fetches one for the purpose.
@@ -129,6 +132,7 @@ def build() -> Path:
 
 
 def main() -> int:
+    """Build it where it does not run yet; the exit status is 2 where that fails."""
     try:
         if works(LMPLZ):
             print(f"lmplz is there: {LMPLZ}")

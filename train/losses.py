@@ -69,7 +69,7 @@ GENERATORS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def f_divergence(log_q: Tensor, log_p: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
-    """D_f(p || q) by its definition; every p and q must be above 0."""
+    """D_f(p || q) by its definition, for the test; every p and q must be above 0. `f` takes and gives (n, V)."""
     return (log_q.exp() * f((log_p - log_q).exp())).sum(-1)
 
 

@@ -51,9 +51,11 @@ class Student(nn.Module):
         raise NotImplementedError
 
     def optimizer(self, lr: float) -> torch.optim.Optimizer:
+        """The family's own, over all weights."""
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:
+        """Write the weights as the drafter of that family reads them."""
         raise NotImplementedError
 
 

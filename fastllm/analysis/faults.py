@@ -19,7 +19,8 @@ from fastllm.verify import Verdict, residual, verify
 def keeps_with_the_weight(
     draft: Sequence[int], p: torch.Tensor, q: torch.Tensor | None, u: Sequence[float], eos_ids: Sequence[int] = ()
 ) -> Verdict:
-    """Block verification where each prefix passes with chance w_i, as the whole draft does, instead of h_i."""
+    """Block verification where each prefix passes with chance w_i, as the whole draft does, instead of h_i (Sun et al.
+    2024, Algorithm 2). Arguments and shapes are those of :func:`fastllm.verify.verify`."""
     verdict = block(draft, p, q, u, eos_ids)
     weights = [1.0]
     for x, y in zip(verdict.p, verdict.q, strict=True):
@@ -37,7 +38,8 @@ def keeps_with_the_weight(
 def keeps_the_first_that_passes(
     draft: Sequence[int], p: torch.Tensor, q: torch.Tensor | None, u: Sequence[float], eos_ids: Sequence[int] = ()
 ) -> Verdict:
-    """Block verification that stops at the first prefix that does not pass, as the token rule does."""
+    """Block verification that stops at the first prefix that does not pass, as the token rule does. Arguments and
+    shapes are those of :func:`fastllm.verify.verify`."""
     verdict = block(draft, p, q, u, eos_ids)
     kept = next((i for i, h in enumerate(verdict.chances) if u[i] >= h), len(draft))
     if kept == verdict.accepted:
@@ -58,7 +60,7 @@ def _resampled_alike(
 
 
 def not_renormalised(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
-    """What a refused token's q leaves of p, its sum below 1; p where nothing is left."""
+    """max(0, p - q), all of shape (vocabulary,), its sum below 1; p where that is 0 everywhere."""
     rest = (p - q).clamp_min(0.0)
     return rest if float(rest.sum()) > 0 else p
 

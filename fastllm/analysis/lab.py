@@ -55,13 +55,13 @@ class Chain:
         return self._known[key]
 
     def target(self, text: Text) -> torch.Tensor:
-        """p after `text`."""
+        """p after `text`, shape (V,)."""
         found = self._once("p", text)
         assert found is not None
         return found
 
     def drafter(self, text: Text) -> torch.Tensor | None:
-        """q after `text`."""
+        """q after `text`, shape (V,); None where the drafter gives none."""
         return self._once("q", text)
 
     def scored(self, text: Text, draft: Sequence[int], bonus: bool = True) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import torch
 
+from fastllm.config import MAX_GAMMA
 from fastllm.lengths import Lengths
 from fastllm.sampling import Sampler
 from fastllm.source import Source
@@ -97,11 +98,15 @@ class DistributionSession(DrafterSession):
         The returned tensor must not be written to later.
         """
 
+    def room(self, prefix: Sequence[int]) -> int:
+        """The longest draft after `prefix` that the drafter has positions for; it may be 0 or less."""
+        return MAX_GAMMA
+
     def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         ids, rows, qs = list(prefix), [], []
         asked = lengths if lengths and lengths.asks else None
         unsure, calls = False, 0
-        for _ in range(gamma):
+        for _ in range(min(gamma, self.room(prefix))):
             logits = self.next_logits(ids)
             calls += 1
             if asked:

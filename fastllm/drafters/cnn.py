@@ -30,7 +30,8 @@ class CnnModel(CopyModel):
         self.convolutions = nn.ModuleList(nn.Linear(config.kernel * d, 2 * d) for _ in range(config.layers))
 
     def first(self, memory: Memory) -> tuple[Tensor, ...]:
-        """The article's mean key is a constant part of every input; the windows begin empty."""
+        """The article's mean key, (B, d_state), is a constant part of every input; the windows,
+        (B, kernel - 1, d_state), begin empty."""
         windows = memory.keys.new_zeros(len(memory.ids), self.config.kernel - 1, self.config.d_state)
         return (self.begin(mean_key(memory)), *(windows for _ in self.convolutions))
 

@@ -148,7 +148,7 @@ class CopyModel(nn.Module):
 
     @abstractmethod
     def first(self, memory: Memory) -> tuple[Tensor, ...]:
-        """State before the first token."""
+        """State before the first token: tensors whose first axis is the batch, (B, ...), as the class says."""
 
     @abstractmethod
     def advance(self, hidden: tuple[Tensor, ...], tokens: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:

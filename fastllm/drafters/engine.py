@@ -198,5 +198,5 @@ def softmax(x: Array) -> Array:
 
 
 def numpy(weights: torch.Tensor) -> Array:
-    """The same memory as float32 NumPy, on the CPU."""
+    """`weights`, of any shape, as float32 NumPy on the CPU: the same memory where they are that already."""
     return weights.detach().float().cpu().numpy()

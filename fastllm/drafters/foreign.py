@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self
 
 import torch
 
+from fastllm.config import MAX_GAMMA
 from fastllm.drafters.base import DistributionSession, Draft, Drafter, DrafterSession
 from fastllm.drafters.errors import DrafterError
 from fastllm.lengths import Lengths
@@ -68,9 +69,14 @@ class _Reader:
     def ids(self, text: str) -> list[int]:
         return encode(self.foreign.tokenizer, text)
 
+    def room(self, ids: Sequence[int]) -> int:
+        """How many tokens more than `ids`, of its own, the model has positions to write; it may be 0 or less."""
+        limit = self._session.limit
+        return MAX_GAMMA if limit is None else limit - len(ids)
+
     def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """(its vocabulary,), after `ids` of its own."""
-        return self._session.score(ids)[0][: self.foreign.legal_size]
+        """(its vocabulary,), after `ids` of its own, or as many of them as there are positions for: any q will do."""
+        return self._session.score(ids[: self._session.limit])[0][: self.foreign.legal_size]
 
 
 class SlemSession(DrafterSession):
@@ -85,7 +91,8 @@ class SlemSession(DrafterSession):
         before = self._reader.text(prefix)
         ids = reader.ids(before)
         begun, ended, calls = len(ids), False, 0
-        while len(ids) - begun < gamma and not ended:
+        most = min(gamma, reader.room(ids))
+        while len(ids) - begun < most and not ended:
             token = int(reader.logits(ids).argmax())
             calls += 1
             ended = token in reader.eos
@@ -123,6 +130,9 @@ class TliSession(DistributionSession):
         super().__init__(sampler)
         self._drafter, self._reader = drafter, reader
         self._known: tuple[list[int], list[int]] = ([], [])  # a text of the target's, and the same in its own tokens
+
+    def room(self, prefix: Sequence[int]) -> int:
+        return self._reader.room(self._follow(list(prefix)))
 
     def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
         """-inf for what only one of the vocabularies has, which then has no part in temperature or top-p."""

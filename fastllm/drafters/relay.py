@@ -49,7 +49,7 @@ class RelaySession(DrafterSession):
 
 
 def logits_of(part: Draft, width: int) -> torch.Tensor:
-    """The logits of a part; those of a one-hot q where the drafter has no view of its own."""
+    """The logits of a part of k tokens, (k, width); those of a one-hot q where the drafter has no view of its own."""
     return one_hot(part.ids, width).log() if part.logits is None else part.logits
 
 

@@ -49,7 +49,7 @@ class Columns(NamedTuple):
 
     @classmethod
     def every(cls, rows: Tensor) -> Columns:
-        """Each token its own column: C = V."""
+        """Each token its own column: C = V. `rows`: (V,), the row of each token."""
         return cls(torch.arange(len(rows), device=rows.device), rows.long(), torch.ones_like(rows, dtype=torch.float32))
 
     @classmethod

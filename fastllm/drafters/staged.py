@@ -38,6 +38,7 @@ class StagedSession(DrafterSession):
         rows: list[torch.Tensor] = []
         qs: list[torch.Tensor] = []
         calls, unsure = 0, False
+        gamma = min(gamma, self._outer.room(prefix))
         while len(ids) < gamma and not unsure and not (ids and ids[-1] in self._sampler.eos_ids):
             text = [*prefix, *ids]
             room = min(INNER_GAMMA, gamma - len(ids) - 1)

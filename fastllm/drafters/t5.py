@@ -72,22 +72,43 @@ class T5Drafter(Drafter):
 
     @property
     def model(self) -> Any:
-        """The torch model, for transformers' own assisted generation."""
+        """The torch model, for transformers' own assisted generation.
+
+        Raises:
+            ValueError: the drafter was made of an engine.
+        """
         if self.checkpoint is None:
             raise ValueError("this drafter was made of an engine, not of a checkpoint")
         return self.checkpoint.model
 
     def open(self, source: Source, sampler: Sampler) -> T5Session:
-        return T5Session(self, source, sampler)
+        """
+        Raises:
+            DrafterError: it has fewer positions than the target's prompt has tokens.
+        """
+        positions = None if self.checkpoint is None else self.checkpoint.positions
+        if positions is not None and len(source.prompt_ids) > positions:
+            raise DrafterError(
+                f"The {self.title} drafter has positions for {positions} tokens and the target's prompt has "
+                f"{len(source.prompt_ids)}: give a shorter article or choose another drafter."
+            )
+        # A draft's last token is not read by who drafted it; an encoder-decoder reads its start before the text.
+        read = 0 if self.seq2seq else len(source.prompt_ids) - 1
+        return T5Session(self, source, sampler, None if positions is None else positions - read)
 
 
 class T5Session(ScoringSession):
     """Reads exactly what the target's encoder reads, prompt included; its cache follows the prefix."""
 
-    def __init__(self, drafter: T5Drafter, source: Source, sampler: Sampler) -> None:
+    def __init__(self, drafter: T5Drafter, source: Source, sampler: Sampler, longest: int | None = None) -> None:
+        """`longest`: the length of text, drafts included, that there are positions for; None: any."""
         super().__init__(sampler)
+        self._longest = longest
         self._vocab_size = drafter.vocab_size
         self._decoder = drafter.engine.open(source.prompt_ids)
+
+    def room(self, prefix: Sequence[int]) -> int:
+        return super().room(prefix) if self._longest is None else self._longest - len(prefix)
 
     def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
         """Logits, float32, shape (k + 1, V): columns beyond the target's are cut, those it lacks are -inf."""

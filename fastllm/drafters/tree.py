@@ -38,6 +38,8 @@ def grow(
     if not isinstance(session, DistributionSession):
         draft = session.propose(prefix, min(depth, nodes))
         return _with_parents(draft, range(-1, len(draft.ids) - 1))
+    if (depth := min(depth, session.room(prefix))) < 1:
+        return _with_parents(Draft(()), ())
     grown = _Growing(session, sampler, prefix, depth)
     return grown.drawn(nodes, width) if drawn and not sampler.settings.greedy else grown.likely(nodes, width)
 
@@ -143,7 +145,8 @@ class _Growing:
 
 
 def without(q: torch.Tensor, token: int) -> torch.Tensor:
-    """q without `token`, renormalised; q itself where nothing else is left."""
+    """q, shape (vocabulary,), without `token`, renormalised; q itself where nothing else is left (Chen et al. 2024,
+    Sequoia, Algorithm 2)."""
     gone = torch.zeros_like(q)
     gone[token] = q[token]
     return residual(q, gone)

@@ -139,7 +139,7 @@ class Target(ABC):
         self.device = checkpoint.device
         self.vocab_size = engine.columns
         self.legal_size = min(len(tokenizer), engine.columns)
-        self.eos_ids = checkpoint.eos_ids(tokenizer)
+        self.eos_ids = checkpoint.eos_ids(tokenizer, engine.columns)
         self.start_id = checkpoint.start_id(tokenizer)
         self.first_id = checkpoint.first_id
         self.notes = checkpoint.left_out(preset.no_repeat_ngram_size) + engine.notes

@@ -12,6 +12,7 @@ from typing import Any
 from fastllm.config import CAUSAL
 from fastllm.loading import lazy
 from fastllm.targets.base import Prompt, Target, TargetError
+from fastllm.targets.pretrained import first_line
 from fastllm.targets.seq2seq import defused
 
 PLAIN_END = "\n\nSummary:"
@@ -20,6 +21,8 @@ PLAIN_END = "\n\nSummary:"
 TEMPLATE_ARGUMENTS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 # Stands for the article while the template is rendered; in no template, in no article.
 _HERE = "\u2063article\u2063"
+# What a template that changes an article may change: case, breaks, blanks, quotes, signs of markup, length.
+_PROBE = 'The  "Ferry" <b>&\n\nit\'s</b> {late}.\n- ' + "Nobody was hurt. " * 40 + "End"
 
 
 class CausalTarget(Target):
@@ -30,22 +33,50 @@ class CausalTarget(Target):
 
     @lazy
     def frame(self) -> tuple[str, str, bool]:
-        """What stands before the article and after it, and whether the tokenizer still adds special tokens."""
-        asked = self.preset.prefix + _HERE
+        """What stands before the article and after it, and whether the tokenizer still adds special tokens.
+
+        Raises:
+            TargetError: its chat template cannot be used, or leaves the article out or alters it.
+        """
         if not self.tokenizer.chat_template:
             return self.preset.prefix, PLAIN_END, True
-        message = [{"role": "user", "content": asked}]
+        before, here, after = self._rendered(_HERE).partition(_HERE)
+        if not here:
+            raise TargetError(
+                f"The chat template of {self.preset.model} leaves the user's message out, or writes it otherwise: "
+                "FastLLM needs one with the message as it is."
+            )
+        self._check_as_is(_PROBE, after)
+        return before, after, False
+
+    def _rendered(self, article: str) -> str:
+        """What the chat template makes of the instruction and `article`.
+
+        Raises:
+            TargetError: it cannot be used.
+        """
+        message = [{"role": "user", "content": self.preset.prefix + article}]
         try:
-            text = self.tokenizer.apply_chat_template(
+            return self.tokenizer.apply_chat_template(
                 message, tokenize=False, add_generation_prompt=True, **TEMPLATE_ARGUMENTS
             )
         # Templates are programs, and raise what they like.
         except Exception as error:
-            raise TargetError(f"The chat template of {self.preset.model} cannot be used ({error}).") from error
-        before, here, after = text.partition(_HERE)
-        if not here:
-            raise TargetError(f"The chat template of {self.preset.model} leaves the user's message out.")
-        return before, after, False
+            raise TargetError(
+                f"The chat template of {self.preset.model} cannot be used ({first_line(error)})."
+            ) from error
+
+    def _check_as_is(self, article: str, after: str) -> None:
+        """
+        Raises:
+            TargetError: the template makes something else of instruction and `article` than themselves and `after`.
+        """
+        # What stands before them may be the day's date.
+        if not self._rendered(article).endswith(self.preset.prefix + article + after):
+            raise TargetError(
+                f"The chat template of {self.preset.model} changes what the user says (its case, blanks, quotes or "
+                "length), so the article cannot be found in it: choose a model whose template keeps it."
+            )
 
     @lazy
     def _frame_size(self) -> int:
@@ -86,6 +117,8 @@ class CausalTarget(Target):
             end = len(text) if len(ids) <= self.room else offsets[self.room - 1][1]
             kept.append(text[:end].rstrip())
             cut.append(tuple(ids[self.room :]))
+            if not special and kept[-1]:
+                self._check_as_is(kept[-1], after)  # a template may ask what stands in the message
         read = self._tokens([before + k + after for k in kept], special)
         return [
             _prompt(ids, offsets, len(before), len(before) + len(text), rest)

@@ -21,13 +21,15 @@ MOST_PARAMETERS = 500_000_000
 
 
 def rounded(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """`x` as whole numbers from -127 to 127 (still floats) and the one scale that they are multiples of."""
+    """`x` as whole numbers from -127 to 127 (still floats, shape as given) and the one scale, of shape (), that they
+    are multiples of."""
     scale = x.abs().amax().clamp_min(1e-30) / 127
     return (x / scale).round_(), scale
 
 
 class Int8Linear(nn.Module):
-    """x W^T + b of int8 weights (a scale for each output) and of activations with one scale for the whole call."""
+    """x W^T + b of int8 weights (a scale for each output) and of activations with one scale for the whole call;
+    (..., in) to (..., out)."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()

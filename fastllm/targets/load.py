@@ -18,7 +18,9 @@ from fastllm.targets.graphs import GRAPHS
 from fastllm.targets.pretrained import Checkpoint, first_line, read_tokenizer
 from fastllm.targets.seq2seq import Seq2SeqTarget
 from fastllm.targets.sources import find, from_hub, has_hub_files, how_to_get
+from fastllm.targets.sublayers import FAMILIES
 from fastllm.targets.torch_engine import TorchEngine
+from fastllm.targets.trial import trouble
 
 ENGINES = ("auto", "onnx", "torch")
 # An article that leaves less room than this is none.
@@ -108,7 +110,7 @@ def open_engine(checkpoint: Checkpoint, start_id: int | None, asked: str = "auto
             with LOADING:
                 engine = OnnxEngine(folder_of(checkpoint), start_id)
             checkpoint.forget()
-            return engine
+            return _tried(engine, checkpoint)
         except TargetError:
             raise
         # An exporter, a disk, a damaged installation: whatever it is, torch is there.
@@ -119,7 +121,19 @@ def open_engine(checkpoint: Checkpoint, start_id: int | None, asked: str = "auto
     torch_engine = TorchEngine(checkpoint.model, start_id)
     if fault:  # of this machine, not of the model
         torch_engine.notes = (f"{checkpoint.where} runs on torch, not on ONNX Runtime: {fault}.",)
-    return torch_engine
+    return _tried(torch_engine, checkpoint)
+
+
+def _tried(engine: Engine, checkpoint: Checkpoint) -> Engine:
+    """`engine`, once it has shown that it can be used.
+
+    Raises:
+        TargetError: it cannot.
+    """
+    kind = checkpoint.config.model_type
+    if why := trouble(engine, checkpoint.dtype, known=kind in FAMILIES):
+        raise TargetError(f"{checkpoint.where} (a {kind}) cannot be used: {why}.")
+    return engine
 
 
 def load_target(name: str, device: str | None = None, engine: str | None = None) -> Target:

@@ -81,7 +81,8 @@ class OnnxDecoder(FollowingDecoder):
             self._first = self._filled
 
     def read(self) -> Sequence[np.ndarray] | np.ndarray:
-        """Keys and values of every layer: of the cross-attention where there is an encoder, else of the prompt."""
+        """Keys and values of every layer: of the cross-attention where there is an encoder, shapes as the encoder graph
+        gives them, else of the n tokens of the prompt, (2 · layers, n, width)."""
         return self._cross if self._engine.encoder is not None else self._past[:, : self._first]
 
     def _cut(self, keep: int) -> None:

@@ -19,6 +19,10 @@ from transformers import (
     GenerationConfig,
     PreTrainedConfig,
 )
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
 from fastllm.cache import hold
 from fastllm.checkpoints import folder_sha256
@@ -58,15 +62,22 @@ _LEFT_OUT = {
 
 
 def _writes(config: Any) -> bool:
-    """Whether a configuration is one of a decoder-only language model, by what its checkpoint was saved as."""
+    """Whether a configuration is one of a decoder-only language model, by what its checkpoint was saved as; where that
+    is not said, by what its kind of model is for."""
     saved = config.architectures or ()
-    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in saved)
+    names = [saved] if isinstance(saved, str) else list(saved)
+    if not names:
+        return config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.keys() - MODEL_FOR_MASKED_LM_MAPPING_NAMES.keys()
+    return any(str(name).endswith(("ForCausalLM", "LMHeadModel")) for name in names)
 
 
 def first_line(error: BaseException) -> str:
-    """An error's own words, one line of at most 200 characters."""
-    lines = str(error).strip().splitlines()
-    return " ".join((lines[0] if lines else type(error).__name__).split())[:200]
+    """An error's own words, one line of at most 200 characters: the first, and what it announces with a colon."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, KeyError) and lines:
+        return f"{lines[0]} is not known"[:200]
+    first = next((i for i, line in enumerate(lines) if not line.endswith(":")), len(lines) - 1)
+    return (" ".join(lines[: first + 1]) or type(error).__name__)[:200]
 
 
 def is_folder(where: str | Path) -> bool:
@@ -84,10 +95,16 @@ def read_config(where: str | Path):
         raise TargetError(f"The folder {where} holds no config.json: give the folder of a model saved by transformers.")
     try:
         with LOADING:
-            config = AutoConfig.from_pretrained(where)
+            config = AutoConfig.from_pretrained(where, trust_remote_code=False)
             _mend_scale(config, PreTrainedConfig.get_config_dict(where)[0])
             return config
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    # Each kind of model checks its configuration in its own way, down to divisions by zero.
+    except Exception as error:
+        if "trust_remote_code" in str(error):
+            raise TargetError(
+                f"The model {where} brings program code of its own, which FastLLM does not run: choose one whose kind "
+                "transformers knows."
+            ) from error
         if is_folder(where):
             raise TargetError(
                 f"{where}/config.json is no configuration that transformers knows ({first_line(error)})."
@@ -106,7 +123,18 @@ def _mend_scale(config: Any, saved: dict[str, Any]) -> None:
 
 
 def read_generation_config(where: str | Path, config) -> GenerationConfig:
-    """What the checkpoint says of generation; where it has no file of its own, what its configuration says."""
+    """What the checkpoint says of generation; where it has no file of its own, what its configuration says.
+
+    Raises:
+        TargetError: a folder's file is damaged, so that what ends a text may stand in it unread.
+    """
+    if (file := Path(where) / "generation_config.json").is_file():
+        try:
+            whole = isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
+        except ValueError:
+            whole = False
+        if not whole:
+            raise TargetError(f"{file} is damaged: fetch it again, or delete it to do without.")
     try:
         with LOADING:
             return GenerationConfig.from_pretrained(where)
@@ -134,7 +162,7 @@ def read_tokenizer(where: str | Path):
             _check_bytes(file)
     try:
         with LOADING:
-            tokenizer = AutoTokenizer.from_pretrained(where)
+            tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
     # tokenizers raises bare Exceptions of its own
     except Exception as error:
         raise TargetError(
@@ -168,7 +196,7 @@ def check_weight_files(folder: Path) -> None:
     Raises:
         TargetError
     """
-    files = sorted(f for pattern in WEIGHT_FILES for f in folder.glob(pattern))
+    files = sorted(f for pattern in WEIGHT_FILES for f in folder.glob(pattern) if f.is_file())
     if not files:
         raise TargetError(f"The folder {folder} holds no weights (no .safetensors file): restore them.")
     for file in files:
@@ -177,8 +205,8 @@ def check_weight_files(folder: Path) -> None:
             _check_safetensors(file)
     for index in folder.glob("*.safetensors.index.json"):
         try:
-            parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError):
+            parts = {Path(part).name for part in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise TargetError(f"{index} is damaged: fetch it again.") from None
         if missing := sorted(parts - {f.name for f in files}):
             raise TargetError(f"The folder {folder} lacks {missing[0]}, a part of its weights: fetch it again.")
@@ -214,10 +242,15 @@ def read_model(where: str | Path, config, dtype: torch.dtype, device: torch.devi
     kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     try:
         with LOADING:
-            model, info = kind.from_pretrained(where, dtype=dtype, output_loading_info=True)
+            # Wrong shapes are told by name below, not in a table on standard error.
+            model, info = kind.from_pretrained(
+                where, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False
+            )
     # Damaged files end in errors of safetensors, pickle and torch alike; the sentence below is true of all.
     except Exception as error:
-        raise TargetError(f"The weights of {where} could not be read ({first_line(error)}).") from error
+        raise TargetError(
+            f"The model of {where} could not be made or its weights could not be read ({first_line(error)})."
+        ) from error
     if missing := sorted(info["missing_keys"]):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise TargetError(
@@ -291,14 +324,39 @@ class Checkpoint:
 
     @property
     def positions(self) -> int | None:
-        """Tokens that the model has positions for; None for relative positions, which do not end."""
-        return getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        """Tokens that the model has positions for; None for relative positions, which do not end.
+
+        Where long texts are read with other rotations (``longrope``: Phi-3), those of the short ones count: at the
+        border the keys of all that was read before would be others, and p would depend on where a draft ends.
+        """
+        config = self.config.get_text_config()
+        most = getattr(config, "max_position_embeddings", None)
+        rope = getattr(config, "rope_parameters", None) or {}
+        if most and rope.get("rope_type") == "longrope":
+            first = rope.get("original_max_position_embeddings")
+            most = min(most, first or getattr(config, "original_max_position_embeddings", None) or most)
+        return most if most is None or most > 0 else None  # -1: without an end (XLNet)
 
     @property
     def _start(self) -> int | None:
-        for source in (self.config, self.generation):
-            if (token := getattr(source, "decoder_start_token_id", None)) is not None:
-                return int(token)
+        return self._named("decoder_start_token_id", self.config, self.generation)
+
+    def _named(self, field: str, *sources: Any) -> int | None:
+        """The token id that the first of `sources` gives in `field`; None where none does.
+
+        Raises:
+            TargetError: it is no id of the model's.
+        """
+        for source in sources:
+            if (token := getattr(source, field, None)) is not None:
+                most = getattr(self.config.get_text_config(), "vocab_size", None)
+                if type(token) is not int or token < 0 or (most is not None and token >= most):
+                    among = "" if most is None else f" among its {most:,} tokens"
+                    raise TargetError(
+                        f"The {field} of {self.where} is {str(token)[:40]}, which is no id{among}: mend its "
+                        "config.json or generation_config.json."
+                    )
+                return token
         return None
 
     def start_id(self, tokenizer: Any) -> int:
@@ -310,15 +368,20 @@ class Checkpoint:
                 return int(token)
         return 0
 
-    def eos_ids(self, tokenizer: Any) -> tuple[int, ...]:
+    def eos_ids(self, tokenizer: Any, rows: int | None = None) -> tuple[int, ...]:
         """Tokens that end a text: the tokenizer's own first, then those of the generation settings.
+
+        Args:
+            rows: of the model's logits, where they are known.
 
         Raises:
             TargetError: there is none.
         """
         asked = self.generation.eos_token_id
         many = asked if isinstance(asked, list | tuple) else [asked]
-        found = dict.fromkeys(int(t) for t in (tokenizer.eos_token_id, *many) if t is not None)
+        # What is no piece has no probability and ends nothing: -1 says "none".
+        pieces = range(len(tokenizer) if rows is None else min(rows, len(tokenizer)))
+        found = dict.fromkeys(t for t in (tokenizer.eos_token_id, *many) if type(t) is int and t in pieces)
         if not found:
             raise TargetError(
                 f"{self.where} names no end-of-text token: add eos_token_id to its generation_config.json."
@@ -328,10 +391,7 @@ class Checkpoint:
     @property
     def first_id(self) -> int | None:
         """The token that a text must begin with (BART's ``forced_bos_token_id``), or None."""
-        for source in (self.generation, self.config):
-            if (token := getattr(source, "forced_bos_token_id", None)) is not None:
-                return int(token)
-        return None
+        return self._named("forced_bos_token_id", self.generation, self.config)
 
     def left_out(self, blocked: int) -> tuple[str, ...]:
         """See :func:`left_out`."""

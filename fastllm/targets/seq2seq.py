@@ -58,8 +58,10 @@ def prompt_of(
 
 
 def defused(text: str, tokenizer) -> str:
-    """`text` in which nothing reads as a special token: a pasted ``</s>`` is text, not the end of it."""
-    for token in tokenizer.all_special_tokens:
+    """`text` in which nothing reads as a special token: a pasted ``</s>`` is text, not the end of it, and neither is
+    any other mark that the vocabulary calls special (Llama 3's ``<|start_header_id|>`` has no role of its own)."""
+    marks = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
+    for token in sorted(marks.union(tokenizer.all_special_tokens), key=len, reverse=True):
         if token and token in text:
             text = text.replace(token, token[0] + " " + token[1:])
     return text

@@ -22,9 +22,25 @@ _FOUND: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 _NEAR = {torch.float32: 1e-5, torch.bfloat16: 0.05}
 
 
+def _nearsighted(config: Any) -> bool:
+    """Whether attention ends at some distance, in some layer. It is then counted by places, which a tree's nodes do not
+    stand at; a first tree within that distance would agree, and later ones would not."""
+    windows = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
+    kinds = {*(getattr(config, "layer_types", None) or ()), *(getattr(config, "attention_layers", None) or ())}
+    return bool(windows or getattr(config, "attention_chunk_size", None) or kinds - {"full_attention", "global"})
+
+
+def decline(model: Any) -> None:
+    """Remember that `model` cannot score a tree in one call."""
+    if model is not None:
+        _FOUND[model] = False
+
+
 def known(model: Any) -> bool | None:
     """Whether `model` scores trees in one call; None where nobody has tried."""
     t5 = model.config.is_encoder_decoder and model.config.model_type in ("t5", "mt5", "umt5")
+    if _nearsighted(model.config.get_text_config()):
+        return False
     if not t5 and (
         model.config.is_encoder_decoder or "position_ids" not in inspect.signature(model.forward).parameters
     ):
@@ -33,7 +49,8 @@ def known(model: Any) -> bool | None:
 
 
 def agrees(model: Any, once: torch.Tensor, by_paths: torch.Tensor) -> bool:
-    """Whether the logits of one call are those of several, up to rounding; remembered for the model."""
+    """Whether the logits of one call are those of several, both (k + 1, columns), up to rounding; remembered for the
+    model."""
     near = _NEAR.get(model.dtype, 1e-5) * float(by_paths.abs().max())
     found = bool((once - by_paths).abs().max() <= near)
     _FOUND[model] = found
@@ -41,7 +58,8 @@ def agrees(model: Any, once: torch.Tensor, by_paths: torch.Tensor) -> bool:
 
 
 def tree_inputs(model: Any, past: int, chain: int, parents: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Arguments of the call that runs `chain` tokens and a tree behind `past` cached ones."""
+    """Arguments of the call that runs `chain` tokens and a tree behind `past` cached ones: with n = chain + nodes a
+    mask (1, 1 or heads, n, past + n), added to the scores, and of a decoder-only model the n positions, (1, n)."""
     device = next(model.parameters()).device
     distance = torch.from_numpy(distances(past, chain, parents)).to(device)
     mask = torch.zeros(distance.shape, dtype=model.dtype, device=device)

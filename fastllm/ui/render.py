@@ -127,7 +127,11 @@ def draft_sentence(token: DraftToken, emitted: Emitted | None, eos_ids: Sequence
 
 
 def emitted_sentence(step: Step, eos_ids: Sequence[int]) -> str:
-    """Where the target's own token of a step came from, as one sentence."""
+    """Where the target's own token of a step came from, as one sentence.
+
+    Raises:
+        ValueError: the step has none.
+    """
     token = step.emitted
     if token is None:
         raise ValueError("nothing was emitted in this step")

@@ -109,7 +109,8 @@ def summarise(model, tokenizer, articles: list[str], max_article: int, max_new: 
 
 @torch.no_grad()
 def validation_loss(model, batches: list[dict[str, torch.Tensor]]) -> float:
-    """Mean over batches of the cross-entropy per token, in nats."""
+    """Mean over batches of the cross-entropy per token, in nats; a batch holds the model's arguments, (B, S) and (B, T)
+    ids and masks."""
     was_training = model.training
     model.eval()
     loss = float(np.mean([model(**b).loss.item() for b in batches]))

@@ -55,7 +55,7 @@ class _Layer(nn.Module):
 
 
 class LlamaDecoder(nn.Module):
-    """See :mod:`fastllm.targets.graphs`."""
+    """Inputs, outputs and their shapes: :mod:`fastllm.targets.graphs`."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ HIDDEN = -1e9
 
 
 class Product(nn.Module):
-    """x W^T + b, the matrix kept as (in, out): ONNX Runtime packs a constant right side once."""
+    """x W^T + b, (n, in) to (n, out), the matrix kept as (in, out): ONNX Runtime packs a constant right side once."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Product(nn.Module):
 
 
 class Norm(nn.Module):
-    """Root-mean-square norm (Zhang & Sennrich 2019), without a mean."""
+    """Root-mean-square norm over the last axis (Zhang & Sennrich 2019, equation 4), without a mean; shape as given."""
 
     def __init__(self, weight: torch.Tensor, epsilon: float) -> None:
         super().__init__()

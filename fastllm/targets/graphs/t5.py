@@ -77,7 +77,7 @@ class _Stack(nn.Module):
 
 
 class T5Encoder(_Stack):
-    """ids (S,) -> keys and values of the decoder's cross-attention."""
+    """ids (S,) -> for each layer of the decoder its cross-attention's keys (heads, d, S) and values (heads, S, d)."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model, model.encoder, bidirectional=True)
@@ -97,7 +97,7 @@ class T5Encoder(_Stack):
 
 
 class T5Decoder(_Stack):
-    """See :mod:`fastllm.targets.graphs`."""
+    """Inputs, outputs and their shapes: :mod:`fastllm.targets.graphs`."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model, model.decoder, bidirectional=False)

@@ -287,7 +287,11 @@ async def _opened(read: Callable[[], Trace]) -> tuple:
 
 
 def replayed(trace: Trace) -> tuple:
-    """The page of a recorded run."""
+    """The page of a recorded run.
+
+    Raises:
+        ValueError: it is plain decoding's, or has no step.
+    """
     if trace.mode != "speculative":
         raise ValueError("This trace is one of plain decoding, in which nothing is drafted: open a speculative one.")
     if not trace.steps:
