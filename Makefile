@@ -173,6 +173,10 @@ traces: $(VENV)/.installed ## record the packaged example runs anew (after the t
 screenshots: $(VENV)/.installed-dev ## take the page's screenshots anew, or those in VIEWS= (needs Debian's chromium)
 	$(BIN)/python -m tests.browser.screenshots $(VIEWS)
 
+.PHONY: first-token
+first-token: $(VENV)/.installed-dev ## milliseconds from a click on Run to the first token (needs Debian's chromium)
+	$(BIN)/python -m tests.browser.first_token
+
 .PHONY: recorded
 recorded: ## renew all that shows recorded runs: traces, study, screenshots (after weights, target or page have changed)
 	$(MAKE) traces

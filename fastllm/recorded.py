@@ -1,8 +1,10 @@
-"""What figures recorded of a target are called: file in assets/, marks of the table in docs/figures.md. Pure."""
+"""What figures recorded of a target are called: file in assets/, marks of the table in docs/figures.md."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from fastllm.config import ASSETS
 
@@ -27,3 +29,12 @@ def recorded_name(kind: str, target: str) -> str:
 def recorded_file(kind: str, target: str, folder: Path = ASSETS) -> Path:
     """Where it lies."""
     return folder / f"{recorded_name(kind, target)}.json"
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The JSON object in a file that a page can do without: empty where there is none, or none that can be read."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -45,7 +45,7 @@ def test_peers_stand_in_a_table():
 
 def test_a_missing_or_damaged_file_is_no_curve(tmp_path, monkeypatch):
     """The page comes up all the same."""
-    for content in (None, "{", "{}"):
+    for content in (None, "{", "{}", "[]"):
         file = tmp_path / "calls.json"
         if content is not None:
             file.write_text(content)

@@ -28,7 +28,7 @@ export function makeLead(box, store) {
    */
   function stays(halves) {
     if (!state.on || halves > 2 * LEAD_STEPS) return null;
-    return halves ? Math.max(AT_LEAST, A_LETTER * sentence(halves).length) : 300;
+    return halves ? Math.max(AT_LEAST, A_LETTER * sentence(halves).length) : 0;
   }
 
   /** @param {number} halves */

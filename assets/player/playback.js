@@ -56,11 +56,13 @@ export function makePlayback(store, predicting, stays, changed) {
     }
     const told = predicting() ? null : stays(state.halves);
     const slow = speed <= SLOW || predicting() || told !== null;
+    const usual = Math.max(1000 / speed, predicting() ? 500 : 0) / (slow && !predicting() ? 2 : 1);
+    // Nobody looks at nothing: the first step is shown once it is there.
     timer = setTimeout(() => {
       timer = undefined;
       go(nextPlace(state.halves, store.steps, slow));
       schedule();
-    }, told ?? Math.max(1000 / speed, predicting() ? 500 : 0) / (slow && !predicting() ? 2 : 1));
+    }, told ?? (state.halves ? usual : 0));
   }
 
   /** @param {boolean} on */

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from fastllm.config import ASSETS
+from fastllm.recorded import read_object
 from fastllm.ui.plots import BLUE, GREY, ORANGE, styled
 
 FILE = ASSETS / "calls.json"
@@ -18,10 +18,7 @@ LOOKS = {"onnx": ("ONNX Runtime", BLUE, "circle"), "torch": ("torch", ORANGE, "s
 
 def recorded(name: str) -> dict[str, Any]:
     """The curve of the target `name` that lies in assets/, or nothing."""
-    try:
-        return json.loads(FILE.read_text(encoding="utf-8")).get(name, {})
-    except (OSError, ValueError):
-        return {}
+    return read_object(FILE).get(name, {})
 
 
 def words(curve: Mapping[str, Any]) -> str:

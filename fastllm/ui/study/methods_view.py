@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 
-from fastllm.recorded import recorded_file
+from fastllm.recorded import read_object, recorded_file
 from fastllm.ui.plots import BLUE, GREY, ORANGE, label, say, styled
 
 _COLOURS = (BLUE, ORANGE)
@@ -19,10 +18,10 @@ Lines = Sequence[Mapping[str, Any]]
 
 def recorded(name: str) -> dict[str, Any]:
     """The table of the target `name` that lies in assets/, or nothing."""
+    found = read_object(recorded_file("methods", name))
     try:
-        found = json.loads(recorded_file("methods", name).read_text(encoding="utf-8"))
         return found if found["lines"] and found["target"]["sha256"] else {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}
 
 

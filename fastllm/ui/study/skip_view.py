@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from fastllm.drafters.errors import DrafterError
 from fastllm.drafters.skipping import FILE, SkipSet
+from fastllm.recorded import read_object
 from fastllm.targets.sublayers import WORDS
 
 
@@ -19,11 +19,11 @@ def recorded(folder: Path | None) -> dict[str, Any]:
         return {}
     try:
         found = SkipSet.read(folder / FILE)
-        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        record = read_object(folder / "record.json")
         needed = {"agreement_alone", "agreement", "predicted_speedup", "searches", "c", "gamma", "texts"}
         if needed <= set(record) and record["target_sha256"] == found.target_sha256:
             return {**record, "skip": found.skip}
-    except (DrafterError, OSError, ValueError, KeyError, TypeError):
+    except (DrafterError, KeyError):
         pass
     return {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import lru_cache
 from html import escape
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from fastllm.config import ASSETS
 from fastllm.drafters import DrafterInfo
-from fastllm.recorded import EMBEDDED, recorded_file
+from fastllm.recorded import EMBEDDED, read_object, recorded_file
 
 USUAL_GAMMA = 4
 
@@ -20,11 +19,8 @@ def recorded(target: str = EMBEDDED, folder: Path = ASSETS) -> dict:
     """The recorded benchmark of a target; empty where there is none, or none that can be read."""
     if not re.fullmatch(r"[\w.-]+", target):  # a folder or a hub name
         return {}
-    try:
-        found = json.loads(recorded_file("benchmark", target, folder).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and isinstance(found.get("rows"), list) else {}
+    found = read_object(recorded_file("benchmark", target, folder))
+    return found if isinstance(found.get("rows"), list) else {}
 
 
 def row_for(benchmark: dict, target_sha256: str, spec: str, gamma: int, temperature: float) -> dict | None:

@@ -39,7 +39,8 @@ from fastllm.visible import visible
 
 log = logging.getLogger(__name__)
 
-# Seconds of model work between two frames, and the pause in which a frame leaves before the next work is timed.
+# Seconds of model work between two frames, of which the first waits for one step only; and the pause in which a frame
+# leaves before the next work is timed.
 BURST = 0.1
 DRAIN = 0.02
 # Candidates of p and q kept at each position for the inspector.
@@ -248,7 +249,7 @@ def make_run(targets: Targets) -> Callable[..., AsyncGenerator[tuple, None]]:
         yield Frame(player=show.first()).outputs()
         race, batch = models.race(session, loaded, settings), None
         while not (live.stop or (clock.over and show.steps)) and (
-            batch := await to_thread.run_sync(models.burst, race, BURST)
+            batch := await to_thread.run_sync(models.burst, race, BURST if show.steps else 0.0)
         ):
             show.add([step for ours, step in batch if ours])
             show.add_plain([step for ours, step in batch if not ours])
@@ -369,6 +370,12 @@ def cancelled(live: Live) -> tuple:
 def end() -> tuple:
     """The run is over: swap the buttons back."""
     return gr.update(interactive=True), gr.update(interactive=False)
+
+
+def ended(live: Live) -> tuple:
+    """As :func:`end`; a Stop that came too late is forgotten, so that the next run may begin."""
+    live.stop = False
+    return end()
 
 
 def make_count(targets: Targets) -> Callable[..., str]:

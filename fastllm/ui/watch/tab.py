@@ -27,7 +27,11 @@ from fastllm.ui.watch.player import Player
 CONCURRENT_RUNS = limits.AT_ONCE + limits.LINE + 4
 
 _TO_PLAYER = "document.querySelector('#player .fl-player')?.dispatchEvent(new Event('{}'));"
-_RUN = f"() => {{ {_TO_PLAYER.format('fl-run')} }}"
+# The buttons are swapped in the browser: asking the server for it would keep the run waiting for an answer.
+_RUN = """() => {
+  TO_PLAYER
+  return [{__type__: 'update', interactive: false}, {__type__: 'update', interactive: true}];
+}""".replace("TO_PLAYER", _TO_PLAYER.format("fl-run"))
 _STOP = f"() => {{ {_TO_PLAYER.format('fl-stop')} }}"
 # The folded settings lie over the stream while they are open: a run closes them, as Escape does.
 _MORE = """() => {
@@ -201,8 +205,7 @@ def build(stage: Stage) -> Player:
     named = [*c.linked, target]
     gr.on([c.count.change, *(s.change for s in named)], None, named, js=link, **parts.HIDDEN)
 
-    c.run.click(None, js=_RUN, **parts.HIDDEN)
-    run = c.run.click(handlers.begin, live, [c.run, c.stop], **parts.HIDDEN).then(
+    run = c.run.click(None, None, [c.run, c.stop], js=_RUN, **parts.HIDDEN).then(
         handlers.make_run(targets),
         [*c.inputs, target, *c.how, live],
         outputs,
@@ -211,7 +214,7 @@ def build(stage: Stage) -> Player:
         concurrency_id="model",
         concurrency_limit=CONCURRENT_RUNS,
     )
-    ended = run.then(handlers.end, None, [c.run, c.stop], **parts.HIDDEN)
+    ended = run.then(handlers.ended, live, [c.run, c.stop], **parts.HIDDEN)
     owned("result", [*c.inputs, target, *c.how], [c.run], [ended], "#notices [role=alert]")
     c.stop.click(handlers.stop, live, c.stop, js=_STOP, **parts.HIDDEN)
     c.cancel.click(handlers.cancelled, live, [status, c.run, c.stop], cancels=[run], **parts.HIDDEN)
