@@ -36,6 +36,7 @@ from fastllm.ui.watch.player import FOLDER
 from tests.test_trace import example
 
 ROOT = Path(__file__).resolve().parent.parent
+FIELDS = json.loads((FOLDER / "fields.json").read_text(encoding="utf-8"))
 NOTICES, STATUS, PLAYER, TEXT, COMPARE = range(5)
 
 
@@ -150,9 +151,8 @@ def test_what_the_player_holds_is_a_trace_again(client, tiny, article):
 
 def assembled(message: dict) -> dict:
     """A message as the player in the browser assembles it into a trace (assets/player/store.js)."""
-    besides = json.loads((FOLDER / "fields.json").read_text())
-    head = {k: v for k, v in message["head"].items() if k not in besides["head"]}
-    steps = [{k: v for k, v in s.items() if k not in besides["step"]} for s in message["steps"]]
+    head = {k: v for k, v in message["head"].items() if k not in FIELDS["head"]}
+    steps = [{k: v for k, v in s.items() if k not in FIELDS["step"]} for s in message["steps"]]
     return head | {"steps": steps, "plain": head["plain"] and head["plain"] | {"steps": message["plain"]}}
 
 
