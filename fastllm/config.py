@@ -213,6 +213,14 @@ PRESETS: dict[str, TargetPreset] = {
 }
 
 
+def is_folder(place: str | Path) -> bool:
+    """Whether `place` is a folder of this machine. What cannot be a path (empty, too long, with a null) is none."""
+    try:
+        return bool(str(place)) and Path(place).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def preset_for(target: str) -> TargetPreset:
     """The preset of that name, or a generic one for a local folder or a hub name (``owner/model``).
 
@@ -221,7 +229,7 @@ def preset_for(target: str) -> TargetPreset:
     """
     if target in PRESETS:
         return PRESETS[target]
-    if Path(target).is_dir():
+    if is_folder(target):
         drafters = Path(target).parent
         return TargetPreset(Path(target).name, target, target, drafters=str(drafters), generic=True)
     if target.count("/") == 1 and not target.startswith((".", "/", "~")):

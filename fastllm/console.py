@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastllm.config import whole_number
+from fastllm.config import is_folder, whole_number
 
 _PLAIN = {
     "✗": "x",
@@ -144,19 +144,22 @@ def read_text(path: str | Path) -> str:
     """The text in a file, or on standard input where `path` is ``-``.
 
     Raises:
-        ValueError: there is no such file, or it is no UTF-8 text.
-        OSError: it cannot be read.
+        ValueError: there is no such file, it cannot be read, or it is no UTF-8 text.
     """
     if str(path) == "-":
         if sys.stdin is None:
             raise ValueError("Standard input is closed: give a text file.")
         return decoded(sys.stdin.buffer.read(), "Standard input")
     file = Path(path)
-    if file.is_dir():
-        raise ValueError(f"{path} is a folder: give a text file.")
-    if not file.exists():
-        raise ValueError(f"There is no file {path}: give a text file, or - to read standard input.")
-    return decoded(file.read_bytes(), str(path))
+    try:
+        if file.is_dir():
+            raise ValueError(f"{path} is a folder: give a text file.")
+        if not file.exists():
+            raise ValueError(f"There is no file {path}: give a text file, or - to read standard input.")
+        raw = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{str(path)[:80]} cannot be read ({error.strerror}): give a text file.") from None
+    return decoded(raw, str(path))
 
 
 def check_writable(path: Path) -> None:
@@ -165,10 +168,10 @@ def check_writable(path: Path) -> None:
     Raises:
         ValueError
     """
-    if path.is_dir():
+    if is_folder(path):
         raise ValueError(f"{path} is a folder: give the name of a file in it.")
     folder = path.absolute().parent
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ValueError(f"The folder of {path} does not exist: make it first.")
     try:
         if path.exists():
@@ -178,10 +181,10 @@ def check_writable(path: Path) -> None:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
             path.unlink()
             writable = True
-    except OSError:
+    except (OSError, ValueError):  # the name is too long, or holds a null
         writable = False
     if not writable:
-        raise ValueError(f"{path} cannot be written here: give a file in a folder of your own.")
+        raise ValueError(f"{str(path)[:80]} cannot be written here: give a file in a folder of your own.")
 
 
 def write_text(path: Path, text: str) -> None:

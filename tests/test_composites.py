@@ -178,3 +178,16 @@ def test_names_of_drafters_made_of_two(tiny, tiny_folder):
         load_drafter(tiny, "lookup+lookup")
     with pytest.raises(DrafterError, match="There is no drafter"):
         load_drafter(tiny, "lookup+magic")
+
+
+def test_a_place_with_a_plus_of_its_own_is_still_a_place(tmp_path):
+    """Split at the + that leaves a drafter's name on either side; a folder that is there as a whole is no pair."""
+    folder = tmp_path / "a b@c+d" / "t5"
+    folder.mkdir(parents=True)
+    assert split_pair(f"t5:{folder}+lookup") == (f"t5:{folder}", "+", "lookup")
+    assert split_pair(f"t5:{folder}") is None
+    whole = tmp_path / "small+lookup"
+    assert split_pair(f"t5:{whole}") == (f"t5:{tmp_path / 'small'}", "+", "lookup")
+    whole.mkdir()
+    assert split_pair(f"t5:{whole}") is None
+    assert split_pair("lookup+lookup+lookup") is None

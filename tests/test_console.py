@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -108,3 +109,20 @@ def test_libraries_imported_before_are_quietened_too():
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TRANSFORMERS_V", "HF_HUB_DISABLE_P"))}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert done.stdout.split() == ["40", "False"], done.stderr
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", ""])
+def test_a_name_that_cannot_be_one_is_a_sentence_everywhere(name, tmp_path):
+    """As article, target, drafter's place and output: no error number of the system, no traceback."""
+    from fastllm.config import is_folder, preset_for
+    from fastllm.targets.pretrained import read_config
+
+    assert not is_folder(name)
+    with pytest.raises(ValueError, match="There is no target"):
+        preset_for(name)
+    with pytest.raises(ValueError, match="could not be had from the hub"):
+        read_config(name)
+    with pytest.raises(ValueError, match=r"cannot be read|There is no file|is a folder"):
+        console.read_text(name)
+    with pytest.raises(ValueError, match=r"cannot be written here|is a folder"):
+        console.check_writable(Path(name))

@@ -175,6 +175,8 @@ def test_a_run_of_watch_becomes_the_labs():
     for forged in (None, [], {"article": 3}, {"article": " "}):
         assert 'role="alert"' in lab_tab.of_run(forged, menu)[-1]
     assert lab_tab.of_run(run | {"gamma": "<b>", "top_p": True}, menu)[3:6] == (gr.skip(), 0.7, gr.skip())
+    huge = run | {"gamma": 10**400, "temperature": float("nan"), "top_p": float("-inf")}
+    assert lab_tab.of_run(huge, menu)[3:6] == (lab_tab.MOST_GAMMA, gr.skip(), 0.1)
 
 
 def test_words_stay_text():

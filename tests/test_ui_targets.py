@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -97,3 +98,16 @@ def test_the_page_follows_the_target(bare, tiny):
     kept = follow("smollm2", drafter["value"], 40, usual)
     assert kept[0]["value"] == drafter["value"]
     assert kept[3] == gr.skip()
+
+
+def test_a_link_to_a_target_that_cannot_be_loaded_leaves_the_page_at_work(bare, monkeypatch):
+    """Its weights are damaged: the link's other settings hold, the reason is told, and Run can be pressed."""
+    make_causal(bare / "models" / "smollm2")
+    (bare / "models" / "smollm2" / "model.safetensors").write_bytes(b"")
+    page = targets.Targets(load_target("mini"))
+    request = SimpleNamespace(query_params={"target": "smollm2", "gamma": "7"})
+    target, *values, notices, run = handlers.make_restore(page)(request)
+    assert target == gr.skip()
+    assert 7 in [v for v in values if isinstance(v, int)]
+    assert "is empty: fetch it again" in notices
+    assert run["interactive"] is True

@@ -11,6 +11,7 @@ from fastllm.analysis.whatif import Interval, WhatIfError, forbidden, places, se
 from fastllm.config import Sampling
 from fastllm.sampling import RepeatBlocker, distribution
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, Trace
+from fastllm.ui.watch import recordings
 
 V, TOP = 60, 5
 PREFIX = (7, 8, 9, 7, 8)  # with 3-grams blocked, 9 may not follow
@@ -290,3 +291,15 @@ def test_places_lists_what_was_tested():
     assert [(p.step, p.offset, p.position) for p in places(trace)] == [(0, i, i) for i in range(4)] + [(1, 0, 5)]
     with pytest.raises(WhatIfError, match="never tested"):
         what_if(trace, 1, 1, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-300, 1e-5])
+def test_a_temperature_near_zero_is_nearly_greedy(temperature):
+    """r^(1 / T) is 0 for every token, and their sum was divided by: in units of the likeliest it is 1 for that one."""
+    trace = recordings.load("science-sampled")
+    for place in places(trace):
+        cold, greedy = (what_if(trace, place.step, place.offset, t, 1.0) for t in (temperature, 0.0))
+        if greedy.verdict in ("accepted", "rejected") and cold.verdict in ("accepted", "rejected"):
+            assert cold.p.high <= 1.0
+            assert cold.verdict == greedy.verdict
+    assert what_if(dataclasses.replace(trace, temperature=temperature), 0, 0, 1.0, 1.0)

@@ -260,8 +260,13 @@ def _probability(
         return nothing
     kept_still = sampled and recorded > 0 and temperature >= trace.temperature and top_p >= trace.top_p
 
-    a = 1 / temperature
-    powers = [c.raw**a for c in known]
+    # In units of the likeliest token's r: at low temperatures r^a itself is 0 for all of them.
+    a, unit = 1 / temperature, known[0].raw or 1.0
+
+    def power(r: float) -> float:
+        return (r / unit) ** a
+
+    powers = [power(c.raw) for c in known]
     inside = any(c.id == side.token for c in known)
     if trace.top_k:
         keep = trace.top_k
@@ -270,16 +275,16 @@ def _probability(
                 return nothing
             known, powers = known[:keep], powers[:keep]
         further = {}
-        tail = Interval(0.0, max(0, keep - len(known)) * least**a)
+        tail = Interval(0.0, max(0, keep - len(known)) * power(least))
     else:
         unseen = max(1, vocabulary - len(top) - len(further))
         mass = 1 - sum(c.raw for c in top) - sum(further.values())
-        tail = _tail(mass, least, len(blocked - {c.id for c in top} - set(further)), a, unseen)
-    total = sum(powers) + sum(x**a for x in further.values())
+        tail = _tail(mass / unit, least / unit, len(blocked - {c.id for c in top} - set(further)), a, unseen)
+    total = sum(powers) + sum(power(x) for x in further.values())
     z = Interval(total + tail.low, total + tail.high)
     best = known[0]
     if temperature == trace.temperature and trace.top_p >= 1 and not trace.top_k and best.prob > 0:
-        whole = best.raw**a / best.prob  # the run's own Z
+        whole = power(best.raw) / best.prob  # the run's own Z
         z = Interval(whole * (1 - ROUNDING), whole * (1 + ROUNDING))
     if inside:
         before = sum(x for c, x in zip(known, powers, strict=True) if c.raw > raw.high)
@@ -287,30 +292,32 @@ def _probability(
     elif side.token in further:
         # Before it stand the list, what of `further` is likelier, and as many unknown ones as its rank says.
         likelier = [x for x in further.values() if x > raw.high]
-        before = sum(powers) + sum(x**a for x in likelier)
+        before = sum(powers) + sum(power(x) for x in likelier)
         most = tail.high
         if side.rank:
             between = max(0, side.rank - 1 - len(top) - len(likelier))
             unknown = max(0, between - len(blocked - {c.id for c in top}))  # a forbidden one weighs nothing
-            before, most = before + unknown * raw.low**a, min(most, between * least**a)
-        ahead = Interval(before, max(before, sum(powers) + sum(x**a for x in likelier) + most))
+            before, most = before + unknown * power(raw.low), min(most, between * power(least))
+        ahead = Interval(before, max(before, sum(powers) + sum(power(x) for x in likelier) + most))
     else:
         ahead = Interval(sum(powers), z.high)
-        z = Interval(max(z.low, total + raw.low**a), max(z.high, total + raw.low**a))
-    mine = Interval(raw.low**a, raw.high**a)
+        z = Interval(max(z.low, total + power(raw.low)), max(z.high, total + power(raw.low)))
+    mine = Interval(power(raw.low), power(raw.high))
     if top_p >= 1:
         share = _share(mine, z)
         return share, share
     if ahead.low >= top_p * z.high and not kept_still:
         return nothing
     kept = Interval(
-        _kept(powers, top_p * z.low, z.low, least**a)[0], _kept(powers, top_p * z.high, z.high, least**a)[1]
+        _kept(powers, top_p * z.low, z.low, power(least))[0], _kept(powers, top_p * z.high, z.high, power(least))[1]
     )
     share = _share(mine, Interval(max(kept.low, mine.low), max(kept.high, mine.high)))
     return share if kept_still or ahead.high < top_p * z.low else Interval(0.0, share.high), share
 
 
 def _share(mine: Interval, whole: Interval) -> Interval:
+    if whole.high <= 0:
+        return Interval(0.0, 1.0)
     return Interval(min(1.0, mine.low / whole.high), min(1.0, mine.high / whole.low) if whole.low > 0 else 1.0)
 
 
@@ -326,7 +333,8 @@ def _raw(token: int, known: Sequence[Candidate], further: dict[int, float], leas
 
 
 def _tail(mass: float, least: float, blocked: int, a: float, tokens: int) -> Interval:
-    """Bounds of the sum of r^a over the `tokens` outside the list, which together have `mass` and each at most `least`.
+    """Bounds of the sum of r^a over the `tokens` outside the list, which together have `mass` and each at most `least`,
+    in units of the likeliest token's r.
 
     For a >= 1, r^a is convex: the sum is largest if as few tokens as possible share the mass, each with `least`, and
     smallest if all share it alike. For a < 1 it is the other way round. Up to `blocked` of them may be forbidden.
@@ -340,8 +348,8 @@ def _tail(mass: float, least: float, blocked: int, a: float, tokens: int) -> Int
 
 
 def _even(mass: float, a: float, tokens: int) -> float:
-    """n tokens of one probability: n (mass / n)^a."""
-    return mass**a * tokens ** (1 - a) if mass > 0 else 0.0
+    """n tokens of one probability: n (mass / n)^a. None has more than the likeliest, which is the unit."""
+    return tokens * min(1.0, mass / tokens) ** a if mass > 0 else 0.0
 
 
 def _kept(powers: Sequence[float], wanted: float, z: float, least: float) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastllm.checkpoints import altered, file_sha256, folder_sha256
-from fastllm.config import PRESETS, TargetPreset
+from fastllm.config import PRESETS, TargetPreset, is_folder
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.cnn import CnnDrafter
 from fastllm.drafters.errors import DrafterError
@@ -143,7 +143,7 @@ def load_drafter(target: Target, spec: str) -> Drafter:
             raise DrafterError(f"The {family} drafter takes no parameter and no variant: call it {family!r}.")
         return SOLE[family].make(target)
     if family == "ngram":
-        if not (parameter and parameter.isdigit() and int(parameter) in ORDERS):
+        if not (parameter and parameter in map(str, ORDERS)):
             raise DrafterError(
                 f"An n-gram drafter needs its order, 1 to 5, as in 'ngram:3'; {spec!r} has none that fits."
             )
@@ -214,11 +214,17 @@ def split_pair(spec: str) -> tuple[str, str, str] | None:
     """First name, way and second name of a drafter made of two; None where `spec` is one drafter's name, or none's.
 
     A place may hold a + of its own: only what divides into two drafters' names is a pair, and each side must be single.
+    A place that is there as a whole is no pair.
     """
+    spec = spec.strip()
+    family, _, place = spec.partition(":")
+    if family in DRAFTERS and DRAFTERS[family].takes_place and is_folder(place):
+        return None
     for way in COMPOSITES:
-        first, found, second = spec.strip().partition(way)
-        if found and _single(first) and _single(second):
-            return first.strip(), way, second.strip()
+        for found in re.finditer(re.escape(way), spec):
+            first, second = spec[: found.start()].strip(), spec[found.end() :].strip()
+            if _single(first) and _single(second):
+                return first, way, second
     return None
 
 
@@ -240,7 +246,7 @@ def split_spec(spec: str) -> tuple[str, str | None, str | None]:
         raise DrafterError(f"There is no drafter {spec!r}: give one of {', '.join(_known())}.")
     family, parameter, variant = found["family"], found["parameter"], found["variant"]
     placed = parameter and variant and DRAFTERS[family].takes_place
-    if placed and (variant not in VARIANTS or Path(f"{parameter}@{variant}").is_dir()):
+    if placed and (variant not in VARIANTS or is_folder(f"{parameter}@{variant}")):
         return family, f"{parameter}@{variant}", None
     return family, parameter, variant
 
@@ -297,7 +303,7 @@ def sha256_of(preset: TargetPreset, spec: str) -> str | None:
     if family in SOLE:
         return SOLE[family].sha256(preset)
     if family in WHOLE and parameter:
-        return folder_sha256(Path(parameter)) if Path(parameter).is_dir() else None
+        return folder_sha256(Path(parameter)) if is_folder(parameter) else None
     try:
         file = _weights(preset, family, f"ngram-{parameter}.safetensors" if parameter else "model.safetensors", variant)
     except DrafterError:

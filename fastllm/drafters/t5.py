@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from fastllm.config import is_folder
 from fastllm.drafters.base import Drafter, ScoringSession
 from fastllm.drafters.errors import DrafterError
 from fastllm.sampling import Sampler
@@ -50,7 +51,7 @@ class T5Drafter(Drafter):
             if checkpoint.seq2seq is not cls.seq2seq:
                 raise DrafterError(f"{where} (a {checkpoint.config.model_type}) is no {cls.kind}: {again}.")
             folder = Path(where)
-            own = not folder.is_dir() or any((folder / name).exists() for name in TOKENIZER_FILES)
+            own = not is_folder(where) or any((folder / name).exists() for name in TOKENIZER_FILES)
             if own and read_tokenizer(where).get_vocab() != target.tokenizer.get_vocab():
                 raise DrafterError(f"The {cls.title} drafter {where} has another tokenizer than the target: {again}.")
             start = checkpoint.start_id(target.tokenizer) if cls.seq2seq else None
@@ -64,7 +65,7 @@ class T5Drafter(Drafter):
             )
         drafter = cls(engine, target.vocab_size)
         drafter.checkpoint, drafter.sha256 = checkpoint, checkpoint.sha256
-        if folder.is_dir():
+        if is_folder(where):
             drafter.size_bytes = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
         else:
             drafter.size_bytes = sum(p.numel() * p.element_size() for p in checkpoint.model.parameters())

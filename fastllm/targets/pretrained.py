@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import (
 
 from fastllm.cache import hold
 from fastllm.checkpoints import folder_sha256
+from fastllm.config import is_folder
 from fastllm.loading import LOADING, lazy
 from fastllm.targets.base import TargetError
 
@@ -78,11 +79,6 @@ def first_line(error: BaseException) -> str:
         return f"{lines[0]} is not known"[:200]
     first = next((i for i, line in enumerate(lines) if not line.endswith(":")), len(lines) - 1)
     return (" ".join(lines[: first + 1]) or type(error).__name__)[:200]
-
-
-def is_folder(where: str | Path) -> bool:
-    """Whether `where` is a folder of this machine, not a hub name."""
-    return Path(where).is_dir()
 
 
 def read_config(where: str | Path):

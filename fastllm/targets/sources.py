@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fastllm import console
 from fastllm.cache import cache_folder, making
-from fastllm.config import PRESETS, TargetPreset
+from fastllm.config import PRESETS, TargetPreset, is_folder
 from fastllm.loading import LOADING
 from fastllm.targets.base import TargetError
 
@@ -43,7 +43,7 @@ def find(preset: TargetPreset) -> str | Path:
 
 def at_hand(preset: TargetPreset) -> bool:
     """Whether `preset` can be loaded without any network."""
-    if Path(preset.model).is_dir() or has_hub_files(preset.model):
+    if is_folder(preset.model) or has_hub_files(preset.model):
         return True
     return preset.package is not None and (is_complete(converted(preset)) or package_file(preset) is not None)
 
@@ -60,7 +60,7 @@ def how_to_get(preset: TargetPreset) -> str:
 
 def has_hub_files(name: str) -> bool:
     """Whether the hub's files of a model are in its cache on this machine, weights included."""
-    if Path(name).is_dir() or name.count("/") != 1:
+    if is_folder(name) or name.count("/") != 1:
         return False
     return all(isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", "model.safetensors"))
 

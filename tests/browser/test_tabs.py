@@ -13,6 +13,7 @@ from fastllm.ui.watch.player import to_page
 from fastllm.ui.whatif import tab as whatif_tab
 from tests.browser import stage
 from tests.browser.contrast import CONTRAST, SETTLED
+from tests.browser.test_page import set_number
 from tests.test_export import hostile
 from tests.traces import trace_of
 
@@ -86,6 +87,25 @@ def test_the_league_fills_its_table_and_map(open_tab):
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    # A setting changes: table and map are dimmed and say so, until it is as it was.
+    note = "#league-result .fl-stale-note"
+    assert page.locator(note).is_hidden()
+    opacity = "id => getComputedStyle(document.querySelector(`${id}.fl-owned`)).opacity < 0.5"
+    before = page.input_value("#league-gamma input[type=number]")
+    set_number(page, "#league-gamma", "7")
+    page.wait_for_selector(note)
+    assert "run again" in page.inner_text(note)
+    for owned in ("#league-table", "#league-map"):
+        page.wait_for_function(opacity, arg=owned)
+    set_number(page, "#league-gamma", before)
+    page.wait_for_selector(note, state="hidden")
+    assert not page.evaluate(opacity, "#league-table")
+    set_number(page, "#league-gamma", "7")
+    page.wait_for_selector(note)
+    page.click("#league-run")
+    page.wait_for_selector(note, state="hidden")
+    page.wait_for_selector("#league-status .fl-is-done")
+    assert "γ = 7" in page.inner_text("#league-table caption")
 
 
 def test_what_if_turns_a_verdict(open_tab, tmp_path):

@@ -200,9 +200,9 @@ def of_run(asked: Any, menu: list[models.Choice]) -> tuple:
 
     def number(name: str, low: float, high: float) -> Any:
         value = run.get(name)
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
             return gr.skip()
-        return min(max(float(value), low), high)
+        return float(min(max(value, low), high))  # before it is a float: a whole number may be too large for one
 
     if run.get("temperature") == 0:
         notes.append("The run was greedy, and then there is one text only: here the temperature is 1.")

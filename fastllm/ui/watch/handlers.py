@@ -386,7 +386,10 @@ def make_count(targets: Targets) -> Callable[..., str]:
         text = articles.clean(article)
         if len(text) > articles.MAX_CHARACTERS:
             return render.count_html(articles.word_count(text), 0, 0, too_long=articles.MAX_CHARACTERS)
-        read, cut, last_words = models.reading(targets.of(name), text) if text else (0, 0, "")
+        try:
+            read, cut, last_words = models.reading(targets.of(name), text) if text else (0, 0, "")
+        except ValueError:  # an article that the target cannot read: Run says why
+            read, cut, last_words = 0, 0, ""
         return render.count_html(articles.word_count(text), read, cut, last_words, example=topics.get(text, ""))
 
     return count
@@ -400,7 +403,11 @@ def make_restore(targets: Targets) -> Callable[[gr.Request], tuple]:
     def restore(request: gr.Request) -> tuple:
         query = dict(request.query_params)
         told = links.read_target(query, [o.name for o in targets.offers() if o.here])
-        drafters = [c.key for c in models.menu(targets.of(told.value))]
+        try:
+            target = targets.of(told.value)
+        except ValueError as error:  # the page works on with the target that it has
+            told, target = links.Told(None, (str(error),)), targets.first
+        drafters = [c.key for c in models.menu(target)]
         choice = links.read(query, list(texts), drafters)
         methods: tuple = (choice.way, choice.rule, choice.lengths, *links.knobs(choice))
         further = choice.seed or None, choice.top_p, choice.length, *methods
