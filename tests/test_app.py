@@ -32,9 +32,11 @@ from fastllm.ui.targets import Targets
 from fastllm.ui.theme import launch_options
 from fastllm.ui.watch import handlers, recordings
 from fastllm.ui.watch.methods import KNOBS, MENUS
+from fastllm.ui.watch.player import FOLDER
 from tests.test_trace import example
 
 ROOT = Path(__file__).resolve().parent.parent
+FIELDS = json.loads((FOLDER / "fields.json").read_text(encoding="utf-8"))
 NOTICES, STATUS, PLAYER, TEXT, COMPARE = range(5)
 
 
@@ -149,8 +151,8 @@ def test_what_the_player_holds_is_a_trace_again(client, tiny, article):
 
 def assembled(message: dict) -> dict:
     """A message as the player in the browser assembles it into a trace (assets/player/store.js)."""
-    head = {k: v for k, v in message["head"].items() if k not in ("recorded", "lossless")}
-    steps = [{k: v for k, v in s.items() if k not in ("say", "figures")} for s in message["steps"]]
+    head = {k: v for k, v in message["head"].items() if k not in FIELDS["head"]}
+    steps = [{k: v for k, v in s.items() if k not in FIELDS["step"]} for s in message["steps"]]
     return head | {"steps": steps, "plain": head["plain"] and head["plain"] | {"steps": message["plain"]}}
 
 

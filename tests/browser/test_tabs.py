@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
+from fastllm.config import ASSETS, PRESETS
 from fastllm.export import to_html
 from fastllm.trace import Article, to_json
+from fastllm.ui.study import records
+from fastllm.ui.study import tab as study_tab
+from fastllm.ui.theme import launch_options
 from fastllm.ui.watch import recordings
 from fastllm.ui.watch.player import to_page
 from fastllm.ui.whatif import tab as whatif_tab
 from tests.browser import stage
 from tests.browser.contrast import CONTRAST, SETTLED
+from tests.browser.test_page import set_number
 from tests.test_export import hostile
 from tests.traces import trace_of
 
@@ -86,6 +94,25 @@ def test_the_league_fills_its_table_and_map(open_tab):
     for width in (1440, 390):
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+    # A setting changes: table and map are dimmed and say so, until it is as it was.
+    note = "#league-result .fl-stale-note"
+    assert page.locator(note).is_hidden()
+    opacity = "id => getComputedStyle(document.querySelector(`${id}.fl-owned`)).opacity < 0.5"
+    before = page.input_value("#league-gamma input[type=number]")
+    set_number(page, "#league-gamma", "7")
+    page.wait_for_selector(note)
+    assert "run again" in page.inner_text(note)
+    for owned in ("#league-table", "#league-map"):
+        page.wait_for_function(opacity, arg=owned)
+    set_number(page, "#league-gamma", before)
+    page.wait_for_selector(note, state="hidden")
+    assert not page.evaluate(opacity, "#league-table")
+    set_number(page, "#league-gamma", "7")
+    page.wait_for_selector(note)
+    page.click("#league-run")
+    page.wait_for_selector(note, state="hidden")
+    page.wait_for_selector("#league-status .fl-is-done")
+    assert "γ = 7" in page.inner_text("#league-table caption")
 
 
 def test_what_if_turns_a_verdict(open_tab, tmp_path):
@@ -159,6 +186,43 @@ def test_the_teacher_view_is_large_on_every_tab_and_shows_what_a_lecture_needs(o
         page.click(f".fl-tabs button[role=tab]:has-text('{name}')")
         page.wait_for_selector(there)
         assert page.evaluate(SMALL) == [], name
+
+
+def test_the_studys_switch_draws_the_other_targets_figures_or_says_that_there_are_none(browser, tmp_path, monkeypatch):
+    """mini has a study and a benchmark, smollm2 a benchmark with half of the speed, and no study: after the switch its
+    own words and charts stand there, a sentence in the place of the study, and nothing of mini's; and back."""
+    written = json.loads((ASSETS / "benchmark.json").read_text(encoding="utf-8"))
+    slower = [{**r, "measured_speedup": r["measured_speedup"] and r["measured_speedup"] / 2} for r in written["rows"]]
+    for name, value in (
+        ("benchmark.json", written),
+        ("benchmark-smollm2.json", {**written, "rows": slower, "machine": "a slower machine"}),
+        ("study.json", json.loads((ASSETS / "study.json").read_text(encoding="utf-8"))),
+    ):
+        (tmp_path / name).write_text(json.dumps(value), encoding="utf-8")
+    monkeypatch.setattr(records, "of", lambda target, of=records.of: of(target, tmp_path))
+    with gr.Blocks() as blocks:
+        mini = SimpleNamespace(preset=PRESETS["mini"], sha256=written["target"]["sha256"])
+        study_tab.build(SimpleNamespace(targets=SimpleNamespace(first=mini), loaded=gr.State("mini")))
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_selector("#bench-speed svg[role=img]")
+    own = page.inner_text("#bench-words")
+    assert "a slower machine" not in page.inner_text("main")
+    page.click("#study-target label:has-text('smollm2')")
+    page.wait_for_selector("#bench-speed-smollm2 svg[role=img]")
+    page.wait_for_selector("#study-words", state="hidden")
+    page.wait_for_selector("#bench-words", state="hidden")
+    other = page.inner_text("#bench-words-smollm2")
+    assert other != own
+    assert "a slower machine" in page.inner_text("main")
+    assert "There is no recorded study of this target" in page.inner_text("main")
+    page.click("#study-target label:has-text('mini')")
+    page.wait_for_selector("#bench-words-smollm2", state="hidden")
+    page.wait_for_selector("#study-words")
+    assert page.inner_text("#bench-words") == own
+    page.close()
+    blocks.close()
 
 
 def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab):
