@@ -391,6 +391,8 @@ def _check(trace: Trace) -> None:
     for n, token in enumerate(trace.eos_ids):
         _check_range(f"trace.eos_ids[{n}]", token, 0, 10**7)
     _check_steps("trace.steps", trace.steps)
+    for i, step in enumerate(trace.steps):
+        _check_end(f"trace.steps[{i}]", step)
     if trace.plain:
         _check_steps("trace.plain.steps", trace.plain.steps)
         if i := next((i for i, s in enumerate(trace.plain.steps, 1) if s.draft or not s.emitted), 0):
@@ -435,6 +437,18 @@ def _check_steps(path: str, steps: tuple[Step, ...]) -> None:
             rank = step.emitted.p_rank
             _check_range(f"{at}.emitted.p_rank", 1 if rank is None else rank, 1, 10**7)
             _check_candidates(f"{at}.emitted.p_top", step.emitted.p_top)
+
+
+def _check_end(at: str, step: Step) -> None:
+    """What the target added must be of the kind that the draft's fate asks for; else the drawing would say another."""
+    refused = any(t.status == "rejected" for t in step.draft)
+    if step.emitted is None:
+        if refused or not step.draft:
+            raise TraceError(f"{at}.emitted is missing, and the draft did not end the text.")
+        return
+    wanted = "resampled" if refused else "bonus" if step.draft else "target"
+    if step.emitted.kind != wanted:
+        raise TraceError(f"{at}.emitted.kind should be {wanted}, not {step.emitted.kind}.")
 
 
 def _check_candidates(path: str, candidates: tuple[Candidate, ...]) -> None:

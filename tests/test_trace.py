@@ -177,3 +177,17 @@ def test_a_trace_of_version_3_is_still_read():
     assert from_json(json.dumps(data | {"version": 3})) == example()
     with pytest.raises(TraceError, match=r"trace\.rule is missing"):
         from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("steps", 0, "emitted", "kind"), "bonus", r"steps\[0\].emitted.kind should be resampled, not bonus"),
+        (("steps", 1, "draft", 0, "status"), "rejected", r"steps\[1\].emitted is missing"),
+        (("steps", 1, "draft"), [], r"steps\[1\].emitted is missing"),
+    ],
+)
+def test_what_the_target_added_goes_with_the_draft(path, value, words):
+    """A refused token and a bonus behind it would be drawn as both."""
+    with pytest.raises(TraceError, match=words):
+        from_json(changed(*path, value=value))

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
+from fastllm.config import ASSETS, PRESETS
 from fastllm.export import to_html
 from fastllm.trace import Article, to_json
+from fastllm.ui.study import records
+from fastllm.ui.study import tab as study_tab
+from fastllm.ui.theme import launch_options
 from fastllm.ui.watch import recordings
 from fastllm.ui.watch.player import to_page
 from fastllm.ui.whatif import tab as whatif_tab
@@ -179,6 +186,43 @@ def test_the_teacher_view_is_large_on_every_tab_and_shows_what_a_lecture_needs(o
         page.click(f".fl-tabs button[role=tab]:has-text('{name}')")
         page.wait_for_selector(there)
         assert page.evaluate(SMALL) == [], name
+
+
+def test_the_studys_switch_draws_the_other_targets_figures_or_says_that_there_are_none(browser, tmp_path, monkeypatch):
+    """mini has a study and a benchmark, smollm2 a benchmark with half of the speed, and no study: after the switch its
+    own words and charts stand there, a sentence in the place of the study, and nothing of mini's; and back."""
+    written = json.loads((ASSETS / "benchmark.json").read_text(encoding="utf-8"))
+    slower = [{**r, "measured_speedup": r["measured_speedup"] and r["measured_speedup"] / 2} for r in written["rows"]]
+    for name, value in (
+        ("benchmark.json", written),
+        ("benchmark-smollm2.json", {**written, "rows": slower, "machine": "a slower machine"}),
+        ("study.json", json.loads((ASSETS / "study.json").read_text(encoding="utf-8"))),
+    ):
+        (tmp_path / name).write_text(json.dumps(value), encoding="utf-8")
+    monkeypatch.setattr(records, "of", lambda target, of=records.of: of(target, tmp_path))
+    with gr.Blocks() as blocks:
+        mini = SimpleNamespace(preset=PRESETS["mini"], sha256=written["target"]["sha256"])
+        study_tab.build(SimpleNamespace(targets=SimpleNamespace(first=mini), loaded=gr.State("mini")))
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+    page = browser.new_page()
+    page.goto(address)
+    page.wait_for_selector("#bench-speed svg[role=img]")
+    own = page.inner_text("#bench-words")
+    assert "a slower machine" not in page.inner_text("main")
+    page.click("#study-target label:has-text('smollm2')")
+    page.wait_for_selector("#bench-speed-smollm2 svg[role=img]")
+    page.wait_for_selector("#study-words", state="hidden")
+    page.wait_for_selector("#bench-words", state="hidden")
+    other = page.inner_text("#bench-words-smollm2")
+    assert other != own
+    assert "a slower machine" in page.inner_text("main")
+    assert "There is no recorded study of this target" in page.inner_text("main")
+    page.click("#study-target label:has-text('mini')")
+    page.wait_for_selector("#bench-words-smollm2", state="hidden")
+    page.wait_for_selector("#study-words")
+    assert page.inner_text("#bench-words") == own
+    page.close()
+    blocks.close()
 
 
 def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab):

@@ -45,6 +45,9 @@ def build(stage: Stage) -> None:
 
 def rejections(of: Records, end: str = "") -> None:
     """The half about rejections; one sentence where there is no study. `end` makes the elements' ids different."""
+    if not of.study.is_file():
+        parts.html(render.notices_html(["There is no recorded study of this target: `make study` makes one."]))
+        return
     try:
         study = studies.from_file(of.study)
     except studies.StudyError as error:
