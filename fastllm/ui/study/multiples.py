@@ -91,7 +91,8 @@ def _figure(panel: Panel, axes: Axes, xs: Sequence[float]) -> str:
             marks.append(f'<line class="range" x1="{x:.1f}" x2="{x:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"/>')
         kind = "few" if p.few else "point"
         marks.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{_text(p.words)}</title></circle>')
-    said = _text(f"{panel.name}: " + "; ".join(p.words for p in panel.points))
+    # Every point is in the table below: said here are the first and the last.
+    said = _text(f"{panel.name}: " + "; ".join(p.words for p in panel.points[:: max(1, len(panel.points) - 1)]))
     note = f"<small>{_text(panel.note)}</small>" if panel.note else ""
     return (
         f'<figure class="fl-small" style="--c: {_text(panel.colour)}"><figcaption><b>{_text(panel.name)}</b>{note}'
