@@ -69,7 +69,11 @@ _TEMPLATE = go.layout.Template(
         "xaxis": {"ticks": "", "automargin": True},
         "yaxis": {"ticks": "", "automargin": True},
     },
-    data={"bar": [go.Bar(marker={"line": {"width": 0.5}, "pattern": {"size": 10, "solidity": 0.2}})]},
+    data={
+        "bar": [
+            go.Bar(marker={"line": {"width": 0.5}, "pattern": {"fillmode": "overlay", "size": 10, "solidity": 0.2}})
+        ]
+    },
 )
 
 
