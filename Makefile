@@ -159,8 +159,8 @@ endef
 .PHONY: traces
 traces: $(VENV)/.installed ## record the packaged example runs anew (after the target's weights have changed)
 	$(call RECORD,sport-lookup,sport,--drafter lookup --gamma 4 --temperature 0)
-	$(call RECORD,accident-ngram,accident,--drafter ngram --n 3 --gamma 4 --temperature 0 --max-new-tokens 28)
-	$(call RECORD,science-sampled,science,--drafter ngram --n 3 --gamma 4 --temperature 1 --seed 3 --max-new-tokens 24)
+	$(call RECORD,accident-ngram,accident,--drafter ngram --n 3 --gamma 4 --temperature 0 --max-new-tokens 22)
+	$(call RECORD,science-sampled,science,--drafter ngram --n 3 --gamma 4 --temperature 1 --seed 3 --max-new-tokens 18)
 	$(call RECORD,health-staged,health,--drafter t5+lookup --gamma 6 --temperature 0 --max-new-tokens 28)
 	$(call RECORD,business-block,business,--drafter lstm --rule block --gamma 5 --temperature 1 --top-p 0.9 --seed 0 --max-new-tokens 24)
 	$(call RECORD,weather-bild,weather,--drafter lstm --rule bild --lengths bild:0.3 --rollback 3 --gamma 8 --temperature 0 --max-new-tokens 44)
