@@ -31,6 +31,11 @@ def recorded_file(kind: str, target: str, folder: Path = ASSETS) -> Path:
     return folder / f"{recorded_name(kind, target)}.json"
 
 
+def recorded_place(place: Path, kind: str, target: str) -> Path:
+    """Where figures recorded of a target go: to `place`, or, where that is a folder, into it under their own name."""
+    return recorded_file(kind, target, place) if place.is_dir() else place
+
+
 def read_object(file: Path) -> dict[str, Any]:
     """The JSON object in a file that a page can do without: empty where there is none, or none that can be read."""
     try:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
-
-from fastllm.recorded import recorded_file
 
 T = TypeVar("T")
 
@@ -46,11 +43,6 @@ def no_file(args: argparse.Namespace, *names: str) -> None:
         place = getattr(args, name)
         if place and place.exists() and not place.is_dir():
             raise ValueError(f"--{name.replace('_', '-')} must be a folder, and {place} is a file.")
-
-
-def recorded_place(place: Path, kind: str, target: str) -> Path:
-    """Where figures recorded of a target go: to `place`, or, where that is a folder, into it under their own name."""
-    return recorded_file(kind, target, place) if place.is_dir() else place
 
 
 def numbers(args: argparse.Namespace, kind: Callable[[str], T], name: str) -> list[T]:

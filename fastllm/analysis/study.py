@@ -18,7 +18,7 @@ from typing import Any
 from fastllm import console
 from fastllm.analysis.rejections import KINDS, kinds, rejections
 from fastllm.config import ASSETS
-from fastllm.recorded import recorded_file
+from fastllm.recorded import recorded_place
 from fastllm.trace import Trace, TraceError, from_json
 
 STUDY_VERSION = 2
@@ -268,8 +268,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, default=ASSETS, help="file or folder; in assets/ the page shows it")
     args = parser.parse_args(argv)
     try:
+        if not args.json.is_dir():
+            console.check_writable(args.json)  # before the work, not after it
         made = study(read_folder(args.folder), read_record(args.folder / "record.json"))
-        place = recorded_file("study", made.target, args.json) if args.json.is_dir() else args.json
+        place = recorded_place(args.json, "study", made.target)
         console.check_writable(place)
         console.write_text(place, to_json(made))
     except (OSError, ValueError) as error:

@@ -11,8 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastllm.recorded import recorded_name
-from train.checks import recorded_place
+from fastllm.recorded import recorded_name, recorded_place
 from train.files import write_json
 from train.record import Record
 from train.table import check_marks, write_between

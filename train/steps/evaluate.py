@@ -16,12 +16,12 @@ from fastllm.drafters import available, load_drafter
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.t5 import T5Drafter
 from fastllm.lengths import lengths_of
-from fastllm.recorded import recorded_name
+from fastllm.recorded import recorded_name, recorded_place
 from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from train import bild
-from train.checks import at_least, no_file, numbers, recorded_place
+from train.checks import at_least, no_file, numbers
 from train.corpus import split_sentences
 from train.data import HUB_NAME, Pair, sample_pairs
 from train.files import write_json

@@ -13,7 +13,7 @@ from pathlib import Path
 from fastllm.config import ASSETS, PRESETS
 from fastllm.recorded import EMBEDDED, recorded_file
 from train.results import key_of, method_of
-from train.table import check_marks, write_between
+from train.table import check_marks, measured, write_between
 
 MARK = "headline"
 LEFT_OUT = "@baseline"  # what distillation bought has a table of its own
@@ -39,10 +39,7 @@ def _fastest(result: dict) -> dict[tuple[str, float], dict]:
 def _speedup(row: dict | None) -> str:
     if row is None:
         return "–"
-    if row["measured_speedup"] is None:
-        return "too busy to time"
-    low, high = row["speedup_interval"]
-    return f"**{row['measured_speedup']:.2f}×** ({low:.2f}–{high:.2f}), γ {row['gamma']}"
+    return measured(row) if row["measured_speedup"] is None else f"{measured(row)}, γ {row['gamma']}"
 
 
 def headline(results: Sequence[dict]) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from fastllm import console
 from fastllm.config import ASSETS
-from fastllm.recorded import recorded_name
+from fastllm.recorded import recorded_name, recorded_place
 from fastllm.targets.load import load_target
-from train.checks import at_least, no_file, numbers, recorded_place
+from train.checks import at_least, no_file, numbers
 from train.contest import halves, jobs_of, lines_of, load, row_of_halves, table
 from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
