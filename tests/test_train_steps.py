@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ import torch
 
 from fastllm.targets.load import load_target
 from tests.conftest import TEXTS
+from tests.test_metrics import plain
 from train import measure
 from train.__main__ import main
 from train.data import load_pairs
 from train.peers import peers_of
-from train.results import best_gammas
+from train.results import best_gammas, plain_row
 from train.steps.pseudo import done_ids, shard_of
 from train.table import benchmark_table, update_readme
 
@@ -210,6 +212,16 @@ def test_a_row_that_could_not_be_timed_is_a_row_all_the_same(evaluation):
     for best in best_gammas(rows):
         some = [r for r in rows if r["temperature"] == best["temperature"]]
         assert best["measured_gamma"] == max(some, key=lambda r: r["tau"])["gamma"]
+
+
+def test_one_call_in_which_the_machine_did_something_else_moves_no_figure_of_plain_decoding():
+    """Times of a row are those of the median call: a mean would report the stop."""
+    quiet = plain()
+    quiet = replace(quiet, steps=quiet.steps * 9)
+    stopped = replace(quiet, steps=(replace(quiet.steps[0], seconds_target=100.0), *quiet.steps[1:]))
+    figures = plain_row(0.0, [stopped])
+    assert figures == plain_row(0.0, [quiet])
+    assert figures["ms_per_target_call"] < 100
 
 
 def test_many_gammas_become_one_line_a_drafter(evaluation):

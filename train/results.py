@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from statistics import median
 from typing import Any
 
 from fastllm.analysis.metrics import (
@@ -14,7 +15,7 @@ from fastllm.analysis.metrics import (
     summarise,
 )
 from fastllm.analysis.timing import Calls, compare
-from fastllm.trace import Trace
+from fastllm.trace import Step, Trace
 from train.measure import Job
 
 
@@ -70,8 +71,8 @@ def row_of(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed: int) -
         "c": c,
         "predicted_speedup": predicted,
         "measured_speedup": timing.speedup,
-        "overhead_share": metrics.overhead_share,
-        "draft_share": metrics.seconds_draft / metrics.seconds,
+        "overhead_share": _median(spec, lambda s: s.seconds_other / s.seconds),
+        "draft_share": _median(spec, lambda s: s.seconds_draft / s.seconds),
         "texts_changed": changed(spec, plain) if job.temperature == 0 else None,
     }
     return {
@@ -86,20 +87,26 @@ def row_of(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed: int) -
         "trouble": timing.trouble,
         "target_calls": metrics.target_calls,
         "tokens": metrics.tokens,
-        "ms_per_target_call": round(1e3 * metrics.seconds_target / metrics.target_calls, 3),
+        "ms_per_target_call": round(1e3 * _median(spec, lambda s: s.seconds_target), 3),
         "us_per_draft_token": None if timing.draft_token is None else round(1e6 * timing.draft_token, 1),
         "positions": [asdict(r) for r in positions],
     }
 
 
+def _median(traces: Sequence[Trace], figure: Callable[[Step], float]) -> float:
+    """Of all calls. One call in which the machine did something else does not move it, as it would a mean."""
+    return median(figure(s) for t in traces for s in t.steps if s.seconds > 0)
+
+
 def plain_row(temperature: float, traces: Sequence[Trace]) -> dict:
+    """Plain decoding of all articles at one temperature; times are those of the median call."""
     metrics = summarise(*traces)
     return {
         "temperature": temperature,
-        "ms_per_target_call": round(1e3 * metrics.seconds_target / metrics.target_calls, 3),
-        "tokens_per_second": round(metrics.tokens_per_second or 0.0, 1),
+        "ms_per_target_call": round(1e3 * _median(traces, lambda s: s.seconds_target), 3),
+        "tokens_per_second": round(1 / _median(traces, lambda s: s.seconds), 1),
         "mean_tokens": round(metrics.tokens / len(traces), 1),
-        "overhead_share": round(metrics.overhead_share or 0.0, 4),
+        "overhead_share": round(_median(traces, lambda s: s.seconds_other / s.seconds), 4),
     }
 
 
