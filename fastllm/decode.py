@@ -130,7 +130,7 @@ def _record(
 ) -> Step:
     """The Step of one target call. `clock`: the times at its start, after drafting, the target and verification."""
     piece = session.target.piece
-    k, tested = len(draft.ids), len(verdict.betas)
+    tested = len(verdict.betas)
     seen = inspect(session.target, sampler, settings, prefix, draft, logits, p, tested)
     drawn = not settings.sampling.greedy
     tokens = tuple(

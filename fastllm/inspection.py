@@ -31,14 +31,15 @@ class Rows:
     Attributes:
         legal: shape (k, V), float32: the columns of tokens with a piece.
         best, index: shape (k, top): logits and ids of the likeliest, falling.
-        log_sums: shape (k, 1): ln sum e^logit of each row.
+        raw: shape (k, V): probabilities at temperature 1, nothing forbidden.
     """
 
     def __init__(self, target: Target, logits: torch.Tensor, top: int) -> None:
         self._piece = target.piece
         self.legal = logits[:, : target.legal_size]
         self.best, self.index = self.legal.topk(min(top, self.legal.shape[1]), -1)
-        self.log_sums = self.legal.logsumexp(-1, keepdim=True)
+        # Not e^(logit - ln sum): of logits as large as 40 that keeps 5 digits.
+        self.raw = self.legal.softmax(-1)
 
     def ranks(self, ids: Sequence[int], first: int = 0) -> list[int]:
         """1 + how many tokens have a higher logit than ids[i] in row `first` + i."""
@@ -55,7 +56,7 @@ class Rows:
         Where `other` has no row (the bonus token's place has no q) nothing is said; a token of raw probability 0 is
         none.
         """
-        raw = (self.best - self.log_sums).exp().tolist()
+        raw = self.raw.gather(-1, self.index).tolist()
         after = probs.gather(-1, self.index).tolist()
         both = 0 if other is None else min(len(other), len(raw))
         theirs: list[list[float | None]] = [[None] * self.index.shape[1]] * len(raw)
@@ -117,7 +118,7 @@ def inspect(
     rows, theirs = Rows(target, logits, settings.top), None
     p_top = rows.candidates(p, q)
     q_top: list[tuple[Candidate, ...]] = [()] * k
-    q_ranks: list[int | None] = [None] * k
+    q_ranks: Sequence[int | None] = [None] * k
     if k and q is not None and draft.logits is not None:
         theirs = Rows(target, draft.logits, settings.top)
         q_top, q_ranks = theirs.candidates(q, p), theirs.ranks(draft.ids)
@@ -175,7 +176,7 @@ class _Weights:
     """
 
     def __init__(self, rows: Rows, at: int, blocked: Sequence[int]) -> None:
-        self._logits, self._log_sum = rows.legal[at].numpy(), float(rows.log_sums[at])
+        self._logits, self._raw = rows.legal[at].numpy(), rows.raw[at].numpy()
         best = most = float(rows.best[at, 0])
         forbidden = list(blocked)
         if forbidden:
@@ -193,7 +194,7 @@ class _Weights:
 
     def raw(self, token: int) -> float:
         """Probability at temperature 1, nothing forbidden."""
-        return seven_digits(math.exp(float(self._logits[token]) - self._log_sum))
+        return seven_digits(float(self._raw[token]))
 
     def overlap(self, temperature: float, other: _Weights | None) -> float | None:
         """Sum of min(p, q) at a temperature, with `other` the weights of q; both sums are added to the `norms`. None
@@ -211,5 +212,6 @@ class _Weights:
         np.multiply(self._x, 1 / temperature, out=self._weights)
         np.exp(self._weights, out=self._weights)
         self._sum = float(self._weights.sum())
-        self.norms.append(seven_digits(math.log(self._sum) + self._below / temperature))
+        # Seven places: it is an exponent.
+        self.norms.append(round(math.log(self._sum) + self._below / temperature, 7))
         return self._weights

@@ -308,9 +308,7 @@ class Trace:
 def to_json(trace: Trace, indent: int | None = None) -> str:
     """The trace as JSON, without spaces where it is not indented; :func:`from_json` gives an equal trace back."""
     tight = (",", ":") if indent is None else None
-    return json.dumps(
-        dataclasses.asdict(trace), ensure_ascii=False, indent=indent, allow_nan=False, separators=tight
-    )
+    return json.dumps(dataclasses.asdict(trace), ensure_ascii=False, indent=indent, allow_nan=False, separators=tight)
 
 
 def from_json(text: str) -> Trace:
@@ -421,8 +419,8 @@ def _check(trace: Trace) -> None:
     for name in ("rule", "lengths"):
         if len(getattr(trace, name)) > MAX_NAME:
             raise TraceError(f"trace.{name} should have at most {MAX_NAME} characters.")
-    for n, token in enumerate(trace.eos_ids):
-        _check_range(f"trace.eos_ids[{n}]", token, 0, 10**7)
+    for n, eos in enumerate(trace.eos_ids):
+        _check_range(f"trace.eos_ids[{n}]", eos, 0, 10**7)
     _check_temperatures(trace.temperatures)
     _check_steps("trace.steps", trace.steps)
     for i, step in enumerate(trace.steps):
