@@ -245,17 +245,16 @@ def test_shrinking_to_all_layers_is_the_target(tiny):
 
 
 @pytest.mark.parametrize(
-    ("family", "init", "given", "sentence"),
+    ("family", "given", "sentence"),
     [
-        ("t5", None, ["d_state"], "--d-state is a size of lstm and cnn, not of t5: leave it out"),
-        ("lstm", None, ["decoder_layers"], "--decoder-layers is a size of t5, not of lstm: leave it out"),
-        ("t5", Path("old"), ["layers"], "--layers is a size of a fresh drafter and old has its own"),
+        ("t5", ["d_state"], "--d-state is a size of lstm and cnn, not of t5: leave it out"),
+        ("lstm", ["decoder_layers"], "--decoder-layers is a size of t5, not of lstm: leave it out"),
     ],
 )
-def test_a_size_that_would_not_be_used_is_refused(family, init, given, sentence):
-    """A size of another family, or of a fresh drafter beside --init, was dropped without a word."""
+def test_a_size_that_would_not_be_used_is_refused(family, given, sentence):
+    """A size of another family was dropped without a word."""
     with pytest.raises(ValueError, match=re.escape(sentence)):
-        check_sizes(family, init, given)
+        check_sizes(family, given)
 
 
 def test_own_texts_end_where_they_end(tiny):

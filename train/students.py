@@ -153,22 +153,20 @@ def _until(row: list[int], eos_id: int) -> tuple[int, ...]:
     return tuple(row[: row.index(eos_id) + 1] if eos_id in row else row)
 
 
-def check_sizes(family: str, init: Path | None, given: Sequence[str]) -> None:
-    """Refuse a size that would not be used.
+def check_sizes(family: str, given: Sequence[str]) -> None:
+    """Refuse a size of another family, which would not be used.
 
     Args:
         given: names of the sizes asked for, as in :data:`SIZES`.
 
     Raises:
-        ValueError: a size of another family, or of a fresh drafter where `init` has its own.
+        ValueError
     """
     for name in given:
-        option = "--" + name.replace("_", "-")
         if name not in SIZES[family]:
             families = " and ".join(f for f in FAMILIES if name in SIZES[f])
+            option = "--" + name.replace("_", "-")
             raise ValueError(f"{option} is a size of {families}, not of {family}: leave it out.")
-        if init is not None:
-            raise ValueError(f"{option} is a size of a fresh drafter and {init} has its own: leave one of them out.")
 
 
 def check_family(family: str, target: Target, init: Path | None) -> None:

@@ -179,7 +179,6 @@ def _check(args: argparse.Namespace) -> None:
     at_least(1, args, "alpha_articles", "limit", "layers", "decoder_layers", "d_state", "article_kernel", "pieces",
              "steps", "batch_size", "alpha_every", "save_every")  # fmt: skip
     at_least(0, args, "teacher_top_k", "max_match", "seed", "threads")
-    check_sizes(args.family, args.init, list(_sizes(args)))
     if args.lr is not None and not 0 < args.lr < 10:
         raise ValueError(f"--lr must be above 0, not {args.lr}.")
 
@@ -211,6 +210,7 @@ def run(args: argparse.Namespace) -> None:
     target = load_target(args.target, str(accelerator.device))
     console.tell(target.notes)
     check_family(args.family, target, args.init)
+    check_sizes(args.family, list(_sizes(args)))
     if args.teacher_top_k > target.vocab_size:
         raise ValueError(
             f"--teacher-top-k is {args.teacher_top_k} and the target has {target.vocab_size} tokens: give fewer."
