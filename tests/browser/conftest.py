@@ -43,7 +43,7 @@ class Visitors:
     """
 
     def __init__(self, browser) -> None:
-        self._context = browser.new_context()
+        self._browser = browser
         self._pages: list = []
         self._in_use = 0
         self.faults: list[str] = []
@@ -51,7 +51,7 @@ class Visitors:
     def page(self, width: int, height: int):
         """An empty page of that size that nobody else has in this test."""
         if self._in_use == len(self._pages):
-            page = self._context.new_page()
+            page = self._browser.new_page()  # in a window of its own: behind another tab it would be slowed down
             page.on("pageerror", lambda error: self.faults.append(str(error)))
             page.on("console", lambda told: self.faults.append(told.text) if told.type == "error" else None)
             self._pages.append(page)
