@@ -303,7 +303,7 @@ def test_a_drafter_too_small_for_the_prompt_is_a_sentence(llama, tmp_path):
     ids=["encoder", "decoder", "llama"],
 )
 def test_layers_that_the_configuration_leaves_out_are_told(kind, changed, held, request, tmp_path):
-    """A target, a drafter that is a whole model, and what training begins with run on all of a checkpoint or on none."""
+    """A target, a drafter that is a whole model, and what training begins with: all of a checkpoint, or none."""
     whole = request.getfixturevalue(kind)
     folder = shutil.copytree(whole, tmp_path / "cut")
     config = json.loads((folder / "config.json").read_text())
