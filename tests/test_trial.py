@@ -29,6 +29,7 @@ from fastllm.drafters import load_drafter
 from fastllm.drafters.errors import DrafterError
 from fastllm.targets.base import TargetError
 from fastllm.targets.load import load_target
+from fastllm.targets.pretrained import Checkpoint, left_over
 from tests.barts import make_bart
 from tests.conftest import ARTICLE, TEXTS, make_t5
 from tests.drafters import TargetAsDrafter
@@ -290,3 +291,44 @@ def test_a_drafter_too_small_for_the_prompt_is_a_sentence(llama, tmp_path):
     smaller = make_bart(tmp_path / "smaller", positions=40)
     with pytest.raises(DrafterError, match="positions for 40 tokens"):
         run(bart, load_drafter(bart, f"t5:{smaller}"), ARTICLE, Settings())
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "held"),
+    [
+        ("t5", {"num_layers": 1, "num_decoder_layers": 2}, "encoder.block.1.layer.0.SelfAttention.k.weight and 7 more"),
+        ("t5", {"num_decoder_layers": 1}, "decoder.block.1.layer.0.SelfAttention.k.weight and 12 more"),
+        ("llama", {"num_hidden_layers": 1}, "model.layers.1.input_layernorm.weight and 8 more"),
+    ],
+    ids=["encoder", "decoder", "llama"],
+)
+def test_layers_that_the_configuration_leaves_out_are_told(kind, changed, held, request, tmp_path):
+    """A target, a drafter that is a whole model, and what training begins with: all of a checkpoint, or none."""
+    whole = request.getfixturevalue(kind)
+    folder = shutil.copytree(whole, tmp_path / "cut")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changed))
+    for read in (
+        lambda: load_target(str(folder)),
+        lambda: load_drafter(load_target(str(whole)), f"{'t5' if kind == 't5' else 'lm'}:{folder}").open(TEXTS[0]),
+        lambda: Checkpoint(folder, torch.float32, torch.device("cpu")).model,  # as --base and --init read it
+    ):
+        with pytest.raises((TargetError, DrafterError), match=f"hold {held}, of layers that its config.json leaves"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"),
+    [
+        ("model.layers.2.mlp.up_proj.weight", True),
+        ("layers.2.mlp.up_proj.weight", True),  # of a checkpoint without its head
+        ("model.layers.0.self_attn.rotary_emb.inv_freq", False),
+        ("lm_head.weight", False),
+        ("mtp.layers.0.mlp.up_proj.weight", False),
+        ("score.weight", False),
+    ],
+)
+def test_what_else_a_checkpoint_holds_is_no_matter(name, extra):
+    """Rotary tables, copies of a tied head, heads for other tasks lie in checkpoints of the hub."""
+    own = [f"model.layers.{i}.{part}" for i in range(2) for part in ("mlp.up_proj.weight", "self_attn.q_proj.weight")]
+    assert left_over([*own, "model.embed_tokens.weight"], [name]) == ([name] if extra else [])

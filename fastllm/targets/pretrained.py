@@ -6,7 +6,9 @@ Used for targets, for drafters that are whole models, and by training (``--base`
 from __future__ import annotations
 
 import json
+import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +233,8 @@ def read_model(where: str | Path, config, dtype: torch.dtype, device: torch.devi
         config: of :func:`read_config`; decides between an encoder-decoder and a decoder-only model.
 
     Raises:
-        TargetError: weights are missing, damaged, or of another shape than the configuration says.
+        TargetError: weights are missing, damaged, of layers that the configuration leaves out, or of another shape than
+            it says.
     """
     if is_folder(where):
         check_weight_files(Path(where))
@@ -253,11 +256,33 @@ def read_model(where: str | Path, config, dtype: torch.dtype, device: torch.devi
             f"The weights of {where} lack {missing[0]}{more}, which its config.json asks for: fetch the whole "
             "checkpoint, or mend its configuration."
         )
+    if over := left_over(model.state_dict(), info["unexpected_keys"]):
+        more = f" and {len(over) - 1} more" if len(over) > 1 else ""
+        raise TargetError(
+            f"The weights of {where} hold {over[0]}{more}, of layers that its config.json leaves out: mend the numbers "
+            "of layers there, or fetch the whole checkpoint."
+        )
     if wrong := sorted(str(m[0]) for m in info["mismatched_keys"]):
         raise TargetError(f"In the weights of {where}, {wrong[0]} has not the shape that its config.json says.")
     if hasattr(config, "scale_decoder_outputs"):
         model.config.scale_decoder_outputs = config.scale_decoder_outputs
     return model.to(device).eval()
+
+
+def left_over(own: Iterable[str], unexpected: Iterable[str]) -> list[str]:
+    """Which of the weights that found no place in a model are those of one layer more than it has, sorted.
+
+    What else a checkpoint holds beside the model is no matter: a rotary table, the copy of a tied matrix, a head for
+    another task. A further layer's weight is told by its name, which is one of the model's `own` but for its numbers;
+    a checkpoint without its head leaves out the first part of a name.
+    """
+
+    def numberless(name: str) -> str:
+        return re.sub(r"(?<=\.)\d+(?=\.)", "#", f".{name}")[1:]
+
+    known = {numberless(name) for name in own}
+    known |= {name.partition(".")[2] for name in known}
+    return sorted(name for name in unexpected if "#" in numberless(name) and numberless(name) in known)
 
 
 class Checkpoint:

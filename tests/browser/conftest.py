@@ -34,18 +34,56 @@ def url(tiny):
     page.close()
 
 
+class Visitors:
+    """Pages of one file's tests, used again and again: one that has shown the program before shows it in a third of the
+    time, because its scripts are compiled. A test begins on empty pages; the program keeps nothing in the browser.
+
+    Attributes:
+        faults: what the pages have reported since :meth:`leave`.
+    """
+
+    def __init__(self, browser) -> None:
+        self._browser = browser
+        self._pages: list = []
+        self._in_use = 0
+        self.faults: list[str] = []
+
+    def page(self, width: int, height: int):
+        """An empty page of that size that nobody else has in this test."""
+        if self._in_use == len(self._pages):
+            page = self._browser.new_page()  # in a window of its own: behind another tab it would be slowed down
+            page.on("pageerror", lambda error: self.faults.append(str(error)))
+            page.on("console", lambda told: self.faults.append(told.text) if told.type == "error" else None)
+            self._pages.append(page)
+        page = self._pages[self._in_use]
+        self._in_use += 1
+        page.set_viewport_size({"width": width, "height": height})
+        return page
+
+    def leave(self) -> list[str]:
+        """Empty the pages of a test, which ends its runs, and hand back what they reported."""
+        found = list(self.faults)
+        for page in self._pages[: self._in_use]:
+            page.mouse.move(0, 0)
+            page.goto("about:blank")
+        self._in_use = 0
+        self.faults.clear()
+        return found
+
+
+@pytest.fixture(scope="module")
+def visitors(browser):
+    """The pages of a file's tests."""
+    return Visitors(browser)
+
+
 @pytest.fixture
-def open_page(browser, url):
+def open_page(visitors, url):
     """Opens pages, and fails the test if any of them reported an error."""
-    contexts, faults = [], []
 
     def open_(width: int = 1440, height: int = 900, theme: str = "light", query: str = "", address: str = url):
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
+        page = visitors.page(width, height)
         page.set_default_timeout(90_000)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.goto(f"{address}?__theme={theme}{query}")
         # The page has settled: the article is counted, the settings of the address are in place, what was recorded is
         # told where there is something to tell (an element that is hidden has a textContent only).
@@ -58,6 +96,4 @@ def open_page(browser, url):
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
-    assert faults == []
+    assert visitors.leave() == []
