@@ -14,6 +14,9 @@ from fastllm.ui.examples import load_examples
 # Of an event that only the page itself needs: at once, without a spinner, and no part of the API.
 HIDDEN: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 
+# A button begins something and its Stop can be pressed: said in the browser, so that nothing waits for the server.
+BEGUN = """() => [{__type__: 'update', interactive: false}, {__type__: 'update', interactive: true}]"""
+
 
 def html(value: str, elem_id: str | None = None, **settings) -> gr.HTML:
     """HTML of ours, without Gradio's own look."""

@@ -154,11 +154,11 @@ def build(stage: Stage) -> list[Any]:
         (again_tiny, again_tiny_lab, tiny, [status, curve, spread], {"concurrency_limit": 4, **private}),
         (again_model, make_model_lab(stage.targets, _again), model, [status, curve, spread], {**queued, **private}),
     ):
-        begun = button.click(handlers.begin, live, [button, stop], **parts.HIDDEN)
+        begun = button.click(None, None, [button, stop], js=parts.BEGUN, **parts.HIDDEN)
         if spread in outputs:
-            begun = begun.then(lambda: gr.update(visible=True), None, box, **parts.HIDDEN)
+            begun = begun.then(None, None, box, js="() => ({__type__: 'update', visible: true})", **parts.HIDDEN)
         run = begun.then(sampler, [*inputs, live], outputs, show_progress="hidden", **how)
-        ended = run.then(handlers.end, None, [button, stop], **parts.HIDDEN)
+        ended = run.then(handlers.ended, live, [button, stop], **parts.HIDDEN)
         maker = "tiny" if inputs is tiny else "model"
         owned("lab-result", inputs, [button], [ended], "#lab-status [role=alert]", maker)
     stop.click(handlers.stop, live, stop, **parts.HIDDEN)

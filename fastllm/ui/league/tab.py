@@ -53,7 +53,7 @@ def build(stage: Stage) -> None:
         parts.title("β of each drafter at each token: the chance that its draft is accepted there")
         plot = parts.plot(league_view.heat_map([], []), "league-map", elem_classes=["fl-plot", "fl-owned"])
     live = gr.State(handlers.Live())
-    run = start.click(handlers.begin, live, [start, stop], **parts.HIDDEN).then(
+    run = start.click(None, None, [start, stop], js=parts.BEGUN, **parts.HIDDEN).then(
         make_league(stage.targets),
         [article, gamma, temperature, seed, stage.menu, live],
         [status, table, plot],
@@ -62,7 +62,7 @@ def build(stage: Stage) -> None:
         concurrency_id="model",
         concurrency_limit=None,  # the group's limit is set where the page's own run joins it
     )
-    ended = run.then(handlers.end, None, [start, stop], **parts.HIDDEN)
+    ended = run.then(handlers.ended, live, [start, stop], **parts.HIDDEN)
     for result in ("league-result", "league-heat"):
         owned(result, [article, gamma, temperature, seed, stage.menu], [start], [ended], "#league-status [role=alert]")
     stop.click(handlers.stop, live, stop, **parts.HIDDEN)

@@ -349,12 +349,6 @@ def _left(settings: Settings, left: float | None) -> str:
     return f" {title}: threshold {float(began):.2f} at first, now {left:.2f}, where the next article begins."
 
 
-def begin(live: Live) -> tuple:
-    """Run was pressed: forget an earlier Stop, and swap the buttons."""
-    live.stop = False
-    return gr.update(interactive=False), gr.update(interactive=True)
-
-
 def stop(live: Live) -> dict:
     """Stop was pressed. The run sees it after the burst that it is in, and ends with the steps that it has."""
     live.stop = True

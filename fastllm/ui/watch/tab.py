@@ -30,8 +30,8 @@ _TO_PLAYER = "document.querySelector('#player .fl-player')?.dispatchEvent(new Ev
 # The buttons are swapped in the browser: asking the server for it would keep the run waiting for an answer.
 _RUN = """() => {
   TO_PLAYER
-  return [{__type__: 'update', interactive: false}, {__type__: 'update', interactive: true}];
-}""".replace("TO_PLAYER", _TO_PLAYER.format("fl-run"))
+  return (BEGUN)();
+}""".replace("TO_PLAYER", _TO_PLAYER.format("fl-run")).replace("BEGUN", parts.BEGUN)
 _STOP = f"() => {{ {_TO_PLAYER.format('fl-stop')} }}"
 # The folded settings lie over the stream while they are open: a run closes them, as Escape does.
 _MORE = """() => {
