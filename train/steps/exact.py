@@ -22,7 +22,7 @@ from fastllm.drafters import load_drafter
 from fastllm.drafters.base import Drafter
 from fastllm.targets.base import Target, TargetSession
 from fastllm.targets.load import load_target
-from train.checks import at_least, no_folder
+from train.checks import at_least
 from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
 
@@ -145,7 +145,7 @@ def table(rows: Sequence[Found]) -> str:
 def run(args: argparse.Namespace) -> None:
     at_least(1, args, "articles")
     at_least(0, args, "sampled")
-    no_folder(args, "json")
+    Settings(args.gamma, seed=args.seed)
     target = load_target(args.target, engine=args.engine)
     limit = args.max_new_tokens or target.preset.max_new_tokens
     blocked = target.preset.no_repeat_ngram_size
