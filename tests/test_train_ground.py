@@ -61,7 +61,8 @@ def lstm(tiny_folder, pairs, tmp_path):
 
     def arguments(*more: str) -> list[str]:
         return ["drafter", "--family", "lstm", "--target", str(tiny_folder), "--data", str(pairs), "--validation",
-                str(pairs), "--steps", "1", "--batch-size", "2", "--alpha-articles", "2", "--d-state", "8", "--cache",
+                str(pairs), "--steps", "1", "--batch-size", "2", "--alpha-articles", "2",
+                *([] if "t5" in more else ["--d-state", "8"]), "--cache",
                 str(pairs.parent / "cache"), "--state", str(tmp_path / "state"), "--out", str(tmp_path / "out"),
                 *more]  # fmt: skip
 

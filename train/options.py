@@ -36,7 +36,7 @@ def bounds_of(step: str, defaults: Mapping[str, object]) -> tuple[Bound, ...]:
         "evaluate": (
             Bound(measuring, "beside --merge, which measures nothing", lambda args: not args.merge),
             *METHOD,
-            Bound(("peer_articles",), "without 0 in --temperature", lambda args: args.peer_articles == 0 or _greedy(args)),
+            Bound(("peer_articles",), "without 0 in --temperature", lambda a: a.peer_articles == 0 or _greedy(a)),
         ),
         "drafter": (
             Bound(_SIZES, "beside --init, whose drafter has its sizes", lambda args: not args.init),
