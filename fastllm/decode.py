@@ -13,11 +13,12 @@ import torch
 from fastllm.config import Settings
 from fastllm.drafters.base import Draft, Drafter
 from fastllm.drafters.tree import grow
+from fastllm.inspection import TEMPERATURES, inspect
 from fastllm.lengths import lengths_of
 from fastllm.rules import rule_of
-from fastllm.sampling import one_hot
+from fastllm.sampling import Sampler, one_hot
 from fastllm.targets.base import Target, TargetSession
-from fastllm.trace import Candidate, DraftToken, Emitted, Ending, SideToken, Step, Stop, Trace
+from fastllm.trace import DraftToken, Emitted, Ending, SideToken, Step, Stop, Trace
 from fastllm.verify import Verdict
 
 
@@ -90,7 +91,7 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
         aside = _aside(session, settings, draft, u, verdict)
         if verdict.order is not None:
             draft, logits, p, u = _along(verdict.order, draft, logits, p, u)
-        step = _record(session, settings, index, len(prefix), draft, logits, p, u, verdict, clock, stop, cap, aside)
+        step = _record(session, sampler, settings, index, prefix, draft, logits, p, u, verdict, clock, stop, cap, aside)
         prefix += step.tokens
         yield step
         if prefix[-1] in target.eos_ids or len(prefix) >= settings.max_new_tokens:
@@ -113,9 +114,10 @@ def run(target: Target, drafter: Drafter | None, article: str, settings: Setting
 
 def _record(
     session: TargetSession,
+    sampler: Sampler,
     settings: Settings,
     index: int,
-    position: int,
+    prefix: Sequence[int],
     draft: Draft,
     logits: torch.Tensor,
     p: torch.Tensor,
@@ -128,17 +130,8 @@ def _record(
 ) -> Step:
     """The Step of one target call. `clock`: the times at its start, after drafting, the target and verification."""
     piece = session.target.piece
-    k, tested = len(draft.ids), len(verdict.betas)
-    q = draft.q
-    if settings.top and k and q is None:
-        q = one_hot(draft.ids, p.shape[1])
-    p_top = _candidates(session, logits, p, q, settings.top)
-    q_top: list[tuple[Candidate, ...]] = [()] * k
-    p_ranks = _ranks(session, logits, draft.ids, settings.top)
-    q_ranks: list[int | None] = [None] * k
-    if k and q is not None and draft.logits is not None:
-        q_top = _candidates(session, draft.logits, q, p, settings.top)
-        q_ranks = _ranks(session, draft.logits, draft.ids, settings.top)
+    tested = len(verdict.betas)
+    seen = inspect(session.target, sampler, settings, prefix, draft, logits, p, tested)
     drawn = not settings.sampling.greedy
     tokens = tuple(
         DraftToken(
@@ -149,24 +142,25 @@ def _record(
             q=verdict.q[i],
             u=u[i] if drawn and i < len(verdict.chances) else None,
             beta=verdict.betas[i] if i < tested else None,
-            p_top=p_top[i],
-            q_top=q_top[i],
+            p_top=seen.p_top[i],
+            q_top=seen.q_top[i],
             by=draft.by[i] if draft.by else "",
             chance=verdict.chances[i] if i < len(verdict.chances) else None,
-            p_rank=p_ranks[i],
-            q_rank=q_ranks[i],
+            p_rank=seen.p_ranks[i],
+            q_rank=seen.q_ranks[i],
+            tempered=seen.tempered[i],
         )
         for i, token in enumerate(draft.ids)
     )
     emitted = None
     if verdict.token is not None and verdict.kind is not None:
         row = verdict.accepted
-        (rank,) = _ranks(session, logits[row : row + 1], [verdict.token], settings.top)
         chosen = float(p[row, verdict.token])
-        emitted = Emitted(verdict.token, piece(verdict.token), verdict.kind, chosen, p_top[row], rank)
+        rank = seen.rank(row, verdict.token)
+        emitted = Emitted(verdict.token, piece(verdict.token), verdict.kind, chosen, seen.p_top[row], rank)
     started, drafted, scored, verified = clock
     seconds = drafted - started, scored - drafted, verified - scored
-    return Step(index, position, tokens, emitted, *seconds, stop=stop, cap=cap, calls=draft.calls, aside=aside)
+    return Step(index, len(prefix), tokens, emitted, *seconds, stop=stop, cap=cap, calls=draft.calls, aside=aside)
 
 
 def _along(
@@ -216,45 +210,6 @@ def _stop(draft: Draft, cap: int, room: int, eos_ids: Sequence[int]) -> Stop:
     if len(draft.ids) < min(cap, room):
         return "nothing"
     return "limit" if room < cap else "gamma"
-
-
-def _ranks(session: TargetSession, logits: torch.Tensor, ids: Sequence[int], top: int) -> list[int | None]:
-    """1 + how many legal tokens have a higher logit than ids[i] in row i; None where nothing is inspected."""
-    if not top or not ids:
-        return [None] * len(ids)
-    legal = logits[: len(ids), : session.target.legal_size]
-    own = logits[: len(ids)].gather(1, torch.tensor(ids)[:, None])
-    return [1 + n for n in (legal > own).sum(-1).tolist()]
-
-
-def _candidates(
-    session: TargetSession, logits: torch.Tensor, probs: torch.Tensor, other: torch.Tensor | None, top: int
-) -> list[tuple[Candidate, ...]]:
-    """Each row's most probable tokens by raw probability, with what `other`, the other model's rows, gives them.
-
-    Where `other` has no row (the bonus token's place has no q) nothing is said; a token of raw probability 0 is none.
-    """
-    if not top:
-        return [()] * len(logits)
-    piece = session.target.piece
-    legal = logits[:, : session.target.legal_size]
-    best, index = legal.topk(min(top, legal.shape[-1]), -1)
-    raw = (best - legal.logsumexp(-1, keepdim=True)).exp().tolist()
-    after = probs.gather(-1, index).tolist()
-    both = 0 if other is None else min(len(other), len(logits))
-    theirs: list[list[float | None]] = [[None] * index.shape[1]] * len(logits)
-    if other is not None:
-        theirs[:both] = [[_seven_digits(x) for x in row] for row in other[:both].gather(-1, index[:both]).tolist()]
-    return [
-        tuple(
-            Candidate(t, piece(t), _seven_digits(r), _seven_digits(a), o) for t, r, a, o in zip(*row, strict=True) if r
-        )
-        for row in zip(index.tolist(), raw, after, theirs, strict=True)
-    ]
-
-
-def _seven_digits(value: float) -> float:
-    return float(f"{value:.7g}")
 
 
 def ending_of(session: TargetSession, settings: Settings, steps: Sequence[Step]) -> Ending:
@@ -308,4 +263,5 @@ def make_trace(
         rollback=float(settings.rollback) if drafter else 0.0,
         nodes=settings.nodes if tree else 0,
         width=settings.width if tree else 0,
+        temperatures=TEMPERATURES if drafter and settings.top and rule_of(settings).tempered else (),
     )

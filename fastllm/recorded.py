@@ -10,7 +10,7 @@ from fastllm.config import ASSETS
 
 EMBEDDED = "mini"
 # What of it is a table in docs/figures.md; `study` is drawn only.
-TABLES = ("benchmark", "alpha", "methods")
+TABLES = ("benchmark", "alpha", "methods", "exact")
 
 
 def recorded_name(kind: str, target: str) -> str:

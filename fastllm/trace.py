@@ -7,6 +7,7 @@ after temperature, top-k, top-p and n-gram blocking, unless called raw.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import reprlib
@@ -18,7 +19,7 @@ from typing import Any, Literal
 
 from fastllm.config import MAX_SEED
 
-TRACE_VERSION = 5
+TRACE_VERSION = 6
 # A run of 1024 tokens with all its candidates stays below it.
 MAX_BYTES = 8_000_000
 MAX_TOKEN_TEXT = 500
@@ -50,6 +51,30 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Tempered:
+    """What is known of a tested place at each of the trace's ``temperatures`` T, before top-k and top-p.
+
+    With r a model's raw probabilities and r_1 that of the first of its list, a token has the probability
+    (r / r_1)^(1 / T) / e^norm at T, unless blocking forbids it. What is of q is empty where the drafter gave no
+    distribution, and its norms where all that it knew was forbidden.
+
+    Attributes:
+        p_raw, q_raw: r of the draft token under either model.
+        p_norms, q_norms: ln of the sum of (r / r_1)^(1 / T) over all tokens that may stand there.
+        betas: sum over the vocabulary of min(p, q).
+        p_others, q_others: r under the target of each of ``q_top``, and under the drafter of each of ``p_top``.
+    """
+
+    p_raw: float
+    q_raw: float | None
+    p_norms: tuple[float, ...]
+    q_norms: tuple[float, ...]
+    betas: tuple[float, ...]
+    p_others: tuple[float, ...]
+    q_others: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class DraftToken:
     """One proposed token and what became of it.
 
@@ -67,6 +92,7 @@ class DraftToken:
             min(1, p / q); under ``block`` that of the prefix that ends here, and every token has one.
         p_rank, q_rank: its place among all tokens by raw probability, from 1; None where the model gave no
             distribution, or nothing was kept for inspection.
+        tempered: the same place at other temperatures, where it was tested and the trace has any.
     """
 
     id: int
@@ -82,6 +108,7 @@ class DraftToken:
     chance: float | None = None
     p_rank: int | None = None
     q_rank: int | None = None
+    tempered: Tempered | None = None
 
 
 @dataclass(frozen=True)
@@ -210,7 +237,8 @@ class Trace:
     ``made`` says when (ISO 8601, UTC), ``engine`` who multiplied, and ``to_the_last_bit`` whether p could not depend on
     the draft around it (fastllm/targets/base.py). ``plain`` is None where plain decoding was not run. ``rule``,
     ``lengths`` and ``rollback`` are those of the settings; fastllm.rules.lossless says what the rule promises.
-    ``nodes`` and ``width`` are those of draft trees, 0 where the drafts were chains.
+    ``nodes`` and ``width`` are those of draft trees, 0 where the drafts were chains. ``temperatures`` are those that
+    the tested tokens were also summed up at (Tempered); none in what is older than version 6.
     """
 
     mode: Mode
@@ -241,6 +269,7 @@ class Trace:
     rollback: float = 0.0
     nodes: int = 0
     width: int = 0
+    temperatures: tuple[float, ...] = ()
     version: int = TRACE_VERSION
 
     @property
@@ -277,13 +306,14 @@ class Trace:
 
 
 def to_json(trace: Trace, indent: int | None = None) -> str:
-    """The trace as JSON; :func:`from_json` gives an equal trace back."""
-    return json.dumps(dataclasses.asdict(trace), ensure_ascii=False, indent=indent, allow_nan=False)
+    """The trace as JSON, without spaces where it is not indented; :func:`from_json` gives an equal trace back."""
+    tight = (",", ":") if indent is None else None
+    return json.dumps(dataclasses.asdict(trace), ensure_ascii=False, indent=indent, allow_nan=False, separators=tight)
 
 
 def from_json(text: str) -> Trace:
-    """Read a trace, trusting nothing in it. Versions 1 to 4 are read too: 1 had no `plain`, `made` and `eos_id`,
-    2 one `eos_id`, 3 one rule and drafts of one drafter, 4 drafts that are chains.
+    """Read a trace, trusting nothing in it. Versions 1 to 5 are read too: 1 had no `plain`, `made` and `eos_id`,
+    2 one `eos_id`, 3 one rule and drafts of one drafter, 4 drafts that are chains, 5 one temperature.
 
     Raises:
         TraceError: too large, not JSON, another version, or a field missing, unknown, of the wrong type or out of
@@ -334,6 +364,7 @@ _SINCE: dict[int, dict[type, tuple[str, ...]]] = {
         Candidate: ("other",),
     },
     5: {Trace: ("nodes", "width"), Step: ("aside",)},
+    6: {Trace: ("temperatures",), DraftToken: ("tempered",)},
 }
 # Where in an object others lie, and of which kind; what lies elsewhere or is of another kind is left for _decode.
 _INSIDE: dict[type, dict[str, type]] = {
@@ -388,11 +419,15 @@ def _check(trace: Trace) -> None:
     for name in ("rule", "lengths"):
         if len(getattr(trace, name)) > MAX_NAME:
             raise TraceError(f"trace.{name} should have at most {MAX_NAME} characters.")
-    for n, token in enumerate(trace.eos_ids):
-        _check_range(f"trace.eos_ids[{n}]", token, 0, 10**7)
+    for n, eos in enumerate(trace.eos_ids):
+        _check_range(f"trace.eos_ids[{n}]", eos, 0, 10**7)
+    _check_temperatures(trace.temperatures)
     _check_steps("trace.steps", trace.steps)
     for i, step in enumerate(trace.steps):
         _check_end(f"trace.steps[{i}]", step)
+        for j, token in enumerate(step.draft):
+            if token.tempered:
+                _check_tempered(f"trace.steps[{i}].draft[{j}]", trace, token, token.tempered)
     if trace.plain:
         _check_steps("trace.plain.steps", trace.plain.steps)
         if i := next((i for i, s in enumerate(trace.plain.steps, 1) if s.draft or not s.emitted), 0):
@@ -449,6 +484,67 @@ def _check_end(at: str, step: Step) -> None:
     wanted = "resampled" if refused else "bonus" if step.draft else "target"
     if step.emitted.kind != wanted:
         raise TraceError(f"{at}.emitted.kind should be {wanted}, not {step.emitted.kind}.")
+
+
+MAX_TEMPERATURES = 50
+
+
+def _check_temperatures(temperatures: tuple[float, ...]) -> None:
+    if len(temperatures) > MAX_TEMPERATURES:
+        raise TraceError(f"trace.temperatures should have at most {MAX_TEMPERATURES} entries.")
+    for n, value in enumerate(temperatures):
+        _check_range(f"trace.temperatures[{n}]", value, 0.01, 100)
+    if any(a >= b for a, b in itertools.pairwise(temperatures)):
+        raise TraceError("trace.temperatures should rise.")
+
+
+def _check_tempered(at: str, trace: Trace, token: DraftToken, known: Tempered) -> None:
+    """Its lists have the lengths that the trace asks for, and its sums are such as the listed tokens allow."""
+    if token.status == "ignored":
+        raise TraceError(f"{at}.tempered should be null: the token was not tested.")
+    if not token.p_top:
+        raise TraceError(f"{at}.tempered is of no use without candidates in p_top.")
+    here, both = f"{at}.tempered", bool(token.q_top)
+    count = len(trace.temperatures)
+    if both != (known.q_raw is not None):
+        raise TraceError(f"{here}.q_raw should be a number where q_top has candidates, and null elsewhere.")
+    q_count = count if known.q_norms else 0
+    wanted = {
+        "p_norms": (known.p_norms, count), "q_norms": (known.q_norms, q_count if both else 0),
+        "betas": (known.betas, q_count), "p_others": (known.p_others, len(token.q_top)),
+        "q_others": (known.q_others, len(token.p_top) if both else 0),
+    }  # fmt: skip
+    for name, (values, length) in wanted.items():
+        if len(values) != length:
+            raise TraceError(f"{here}.{name} should have {length} entries, not {len(values)}.")
+    _check_probabilities(here, p_raw=known.p_raw, q_raw=known.q_raw)
+    for name in ("betas", "p_others", "q_others"):
+        for n, value in enumerate(getattr(known, name)):
+            _check_probabilities(here, **{f"{name}[{n}]": value})
+    for name, norms, top in (("p_norms", known.p_norms, token.p_top), ("q_norms", known.q_norms, token.q_top)):
+        _check_norms(f"{here}.{name}", trace, norms, top)
+
+
+def _check_norms(at: str, trace: Trace, norms: tuple[float, ...], top: tuple[Candidate, ...]) -> None:
+    """With s = r / r_1 at most 1: a sum of s^(1/T) rises with T, is no smaller than that of the listed tokens that the
+    run could draw, and for T at most 1 no larger than the sum of s, which is at most 1 / r_1."""
+    if not norms:
+        return
+    first = max(c.raw for c in top)
+    if first <= 0:
+        raise TraceError(f"{at} needs a candidate whose raw probability is not 0.")
+    drawn = [c.raw / first for c in top if c.prob > 0 and c.raw > 0]
+    for n, (norm, temperature) in enumerate(zip(norms, trace.temperatures, strict=True)):
+        least = max((math.log(s) / temperature for s in drawn), default=-1e6)
+        most = math.log(1e7) if temperature > 1 else -math.log(min(first, 1.0))
+        if not least - _LOOSE <= norm <= most + _LOOSE:
+            raise TraceError(f"{at}[{n}] does not go with the candidates' probabilities.")
+        if n and norm < norms[n - 1] - _LOOSE:
+            raise TraceError(f"{at} should not fall.")
+
+
+# Candidates are rounded to 7 digits, and at the lowest temperature their logarithm is taken 100 times.
+_LOOSE = 1e-3
 
 
 def _check_candidates(path: str, candidates: tuple[Candidate, ...]) -> None:

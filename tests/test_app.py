@@ -273,7 +273,7 @@ def test_a_saved_run_opens_again_without_a_model(client, article, monkeypatch):
         ({"text": 7}, "not valid JSON"),
         ({"text": "x" * (MAX_BYTES + 1)}, "too large"),
         ({"text": "[" * 90_000}, "nested too deeply"),
-        ({"text": to_json(example()).replace('"gamma": 3', '"gamma": "<b>"')}, "trace.gamma should be a whole number"),
+        ({"text": to_json(example()).replace('"gamma":3', '"gamma":"<b>"')}, "trace.gamma should be a whole number"),
         ({"text": to_json(dataclasses.replace(example(), steps=(), plain=None))}, "holds no step"),
         ({"text": to_json(example().baseline)}, "plain decoding"),
     ],

@@ -206,13 +206,13 @@ def test_inspection_shows_p_and_q_before_and_after(tiny):
 
 def test_what_only_an_inspector_needs_is_in_no_timing(tiny, monkeypatch):
     """Collecting candidates made slow on purpose: the run takes longer, its steps do not say so."""
-    plain = decode._candidates
+    plain = decode.inspect
 
     def slow(*args):
         time.sleep(0.05)
         return plain(*args)
 
-    monkeypatch.setattr(decode, "_candidates", slow)
+    monkeypatch.setattr(decode, "inspect", slow)
     step = next(autoregressive(tiny.open(ARTICLE), Settings(2, max_new_tokens=6, top=4)))
     assert step.emitted.p_top
     assert step.seconds_other < 0.05

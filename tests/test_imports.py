@@ -31,6 +31,7 @@ LAYERS = [
     {"drafters.base"},
     {"drafters.*"},
     {"drafters"},
+    {"inspection"},
     {"decode"},
     {"analysis", "analysis.*"},
     {"export"},

@@ -20,6 +20,7 @@ from train.__main__ import STEPS, build_parser
 from train.contest import table as methods_table
 from train.steps import headline
 from train.steps.alphas import alpha_table
+from train.steps.exact import exact_table
 from train.table import benchmark_table, check_marks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,7 +128,12 @@ def test_targets_and_drafters_are_all_described():
         assert f"`{family}" in README
 
 
-WRITERS = {"benchmark": benchmark_table, "alpha": lambda found: alpha_table(found["rows"]), "methods": methods_table}
+WRITERS = {
+    "benchmark": benchmark_table,
+    "alpha": lambda found: alpha_table(found["rows"]),
+    "methods": methods_table,
+    "exact": exact_table,
+}
 
 
 @pytest.mark.parametrize("target", PRESETS)

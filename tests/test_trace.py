@@ -16,6 +16,7 @@ from fastllm.trace import (
     Emitted,
     Plain,
     Step,
+    Tempered,
     Trace,
     TraceError,
     from_json,
@@ -24,8 +25,9 @@ from fastllm.trace import (
 
 
 def example() -> Trace:
+    tempered = Tempered(0.7, None, (0.1, 0.2), (), (), (), ())
     draft = (
-        DraftToken(5, " the", "accepted", 0.9, 0.5, 0.1, 0.8, (Candidate(5, " the", 0.7, 0.9),), ()),
+        DraftToken(5, " the", "accepted", 0.9, 0.5, 0.1, 0.8, (Candidate(5, " the", 0.7, 0.9),), (), tempered=tempered),
         DraftToken(6, "<b>é🙂", "rejected", 0.0, 1.0, 0.5, 0.3),
         DraftToken(7, "x", "ignored", 0.2, 1.0),
     )
@@ -38,6 +40,7 @@ def example() -> Trace:
         no_repeat_ngram_size=3, seed=1, max_new_tokens=96, article=Article("<script>\u202e", 4, 0), steps=steps,
         text="the a", ending="eos", versions={"torch": "2"}, made="2026-11-23T17:00:00+00:00",
         plain=Plain((Step(0, 0, (), Emitted(5, " the", "target", 0.9), 0.0, 0.006, 0.0),), "the", "length"),
+        temperatures=(0.5, 1.0),
     )  # fmt: skip
 
 
@@ -63,6 +66,9 @@ def test_tokens_and_time_of_a_step():
     assert [s.tokens for s in trace.steps] == [(5, 9), (1,)]
     assert trace.tokens == (5, 9, 1)
     assert trace.seconds == pytest.approx(0.0165)
+
+
+TEMPERED = ("steps", 0, "draft", 0, "tempered")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +102,23 @@ def test_tokens_and_time_of_a_step():
         (("steps", 0, "draft", 0, "chance"), 2, r"chance should lie between 0 and 1"),
         (("rollback",), -1, r"trace\.rollback should not be negative"),
         (("surprise",), 1, "unknown field 'surprise'"),
+        (("temperatures",), [1.0, 0.5], r"trace\.temperatures should rise"),
+        (("temperatures",), [0.0, 1.0], r"trace\.temperatures\[0\] should lie between"),
+        (("temperatures",), [i + 1.0 for i in range(51)], r"trace\.temperatures should have at most 50"),
+        ((*TEMPERED, "p_norms"), [0.1], r"tempered\.p_norms should have 2 entries, not 1"),
+        ((*TEMPERED, "p_norms"), [0.3, 0.2], r"tempered\.p_norms should not fall"),
+        ((*TEMPERED, "p_norms", 0), -1.0, r"p_norms\[0\] does not go with the candidates"),
+        ((*TEMPERED, "p_norms", 1), 0.5, r"p_norms\[1\] does not go with the candidates"),
+        ((*TEMPERED, "p_norms", 1), 1e99, r"p_norms\[1\] should be a number"),
+        ((*TEMPERED, "p_raw"), 1.5, r"tempered\.p_raw should lie between 0 and 1"),
+        ((*TEMPERED, "q_raw"), 0.5, r"tempered\.q_raw should be a number where q_top has"),
+        ((*TEMPERED, "betas"), [0.5, 0.5], r"tempered\.betas should have 0 entries, not 2"),
+        (("steps", 0, "draft", 0, "p_top"), [], r"tempered is of no use without candidates"),
+        (
+            ("steps", 0, "draft", 2, "tempered"),
+            dataclasses.asdict(Tempered(0.1, None, (), (), (), (), ())),
+            r"draft\[2\]\.tempered should be null",
+        ),
     ],
 )
 def test_a_forged_trace_is_refused_with_the_field_named(path, value, words):
@@ -176,6 +199,19 @@ def test_a_trace_of_version_3_is_still_read():
     del data["steps"][0]["draft"][0]["p_top"][0]["other"]
     assert from_json(json.dumps(data | {"version": 3})) == example()
     with pytest.raises(TraceError, match=r"trace\.rule is missing"):
+        from_json(json.dumps(data))
+
+
+def test_a_trace_of_version_5_is_still_read():
+    """It knew one temperature: nothing is summed up at others."""
+    data = json.loads(to_json(example()))
+    del data["temperatures"]
+    for step in [*data["steps"], *data["plain"]["steps"]]:
+        for token in step["draft"]:
+            del token["tempered"]
+    old = from_json(json.dumps(data | {"version": 5}))
+    assert (old.temperatures, [t.tempered for s in old.steps for t in s.draft]) == ((), [None] * 4)
+    with pytest.raises(TraceError, match=r"trace\.temperatures is missing|tempered is missing"):
         from_json(json.dumps(data))
 
 

@@ -124,7 +124,16 @@ def test_every_module_asks_for_its_types_to_be_checked():
 
 def test_the_types_of_the_modules_are_those_of_python():
     """What a message carries, in globals.d.ts, field by field: the trace's, those of fields.json, the configuration."""
-    for kind in (trace.Candidate, trace.DraftToken, trace.SideToken, trace.Emitted, trace.Article, Rejection):
+    plain = (
+        trace.Candidate,
+        trace.DraftToken,
+        trace.Tempered,
+        trace.SideToken,
+        trace.Emitted,
+        trace.Article,
+        Rejection,
+    )
+    for kind in plain:
         assert interface(kind.__name__) == named(kind), kind
     assert interface("Step") == named(trace.Step) | set(FIELDS["step"])
     assert interface("Head") == named(trace.Trace) - {"steps"} | set(FIELDS["head"])

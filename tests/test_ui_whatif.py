@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import re
 
 import gradio as gr
 import pytest
 from gradio_client import Client
 
+from fastllm import decode
 from fastllm.analysis.whatif import places
+from fastllm.config import Sampling, Settings
 from fastllm.trace import TraceError, to_json
 from fastllm.ui import stage, uploads
 from fastllm.ui.targets import Targets
 from fastllm.ui.whatif import tab as whatif_tab
+from tests.conftest import ARTICLE
+from tests.drafters import TargetAsDrafter
+from tests.test_whatif import as_of_version_3
 from tests.traces import trace_of
 
 MARKUP = "<img src=x onerror=alert(1)>"
@@ -33,7 +40,8 @@ def test_the_packaged_runs_open_and_every_token_has_an_answer():
     for name in [r.name for r in whatif_tab.offered()]:
         trace, place, temperature, top_p, lenience, html = whatif_tab.open_packaged(name)
         assert "rejected" in html
-        assert (temperature, top_p, lenience) == (trace.temperature, trace.top_p, 1)
+        assert (temperature.value, top_p, lenience) == (trace.temperature, trace.top_p, 1)
+        assert (f"{trace.temperature:g}", trace.temperature) in temperature.choices
         assert len(place.choices) == len(places(trace))
         for _, where in place.choices[::5]:
             answer = whatif_tab.answer_for(trace, where, 0.7, 0.9, 0.5)
@@ -49,6 +57,23 @@ def test_moving_lenience_turns_a_rejection_and_says_that_the_path_would_differ()
     assert "Now accepted; in the run it was rejected" in turned
     assert "later path would differ" in turned
     assert "replaced by &#x27;c&#x27;" in turned
+
+
+def test_a_new_run_is_answered_in_numbers_and_an_older_one_says_why_not(tiny):
+    """At every temperature that is offered: no range, beta, and what takes the token's place; without the sums one
+    sentence says what is missing."""
+    settings = Settings(4, Sampling(4.0), seed=3, max_new_tokens=24)
+    trace = decode.run(tiny, TargetAsDrafter(tiny, ARTICLE, noise=4.0), ARTICLE, settings)
+    said, found = 0, [f"{p.step}:{p.offset}" for p in places(trace)]
+    for where, (_, asked) in itertools.product(found, whatif_tab.temperatures(4.0)):
+        html = whatif_tab.answer_for(trace, where, asked, 1.0, 1)
+        assert not re.search(r"\d to \d", html)
+        assert "version 6" not in html
+        said += "draws in its place: " in html
+    assert said
+    assert "not recorded" not in whatif_tab.answer_for(trace, found[0], 1.5, 1.0, 1)
+    older = dataclasses.replace(as_of_version_3(trace), temperatures=())
+    assert "since version 6" in whatif_tab.answer_for(older, found[0], 1.5, 1.0, 1)
 
 
 def test_the_walkthrough_names_a_token_that_lenience_turns():
@@ -94,7 +119,7 @@ def test_the_inspector_opens_its_own_run_and_token():
     """From the browser's own trace; a place that is none of it, or no trace at all, is not an error of ours."""
     text = to_json(trace_of(([" a", "~ b"], " c"), (["~ d"], " e"), article="secret"))
     trace, place, temperature, top_p, lenience, html = whatif_tab.open_asked({"text": text, "step": 1, "offset": 0})
-    assert (place.value, temperature, top_p, lenience) == ("1:0", 1, 1, 1)
+    assert (place.value, temperature.value, top_p, lenience) == ("1:0", 1, 1, 1)
     assert "<b>&#x27;d&#x27;</b> rejected" in html
     assert "secret" not in to_json(trace)
     assert whatif_tab.open_asked({"text": text, "step": "<b>", "offset": None})[1].value == "0:1"

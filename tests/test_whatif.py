@@ -7,11 +7,15 @@ import dataclasses
 import pytest
 import torch
 
+from fastllm import decode
 from fastllm.analysis.whatif import Interval, WhatIfError, forbidden, places, sentence, what_if
-from fastllm.config import Sampling
+from fastllm.config import Sampling, Settings
+from fastllm.drafters.lookup import LookupDrafter
 from fastllm.sampling import RepeatBlocker, distribution
 from fastllm.trace import Article, Candidate, DraftToken, Emitted, Step, Trace
 from fastllm.ui.watch import recordings
+from tests.conftest import ARTICLE
+from tests.drafters import TargetAsDrafter
 
 V, TOP = 60, 5
 PREFIX = (7, 8, 9, 7, 8)  # with 3-grams blocked, 9 may not follow
@@ -28,7 +32,7 @@ def as_of_version_3(trace: Trace) -> Trace:
 
     def older(token: DraftToken) -> DraftToken:
         tops = [tuple(dataclasses.replace(c, other=None) for c in top) for top in (token.p_top, token.q_top)]
-        return dataclasses.replace(token, p_top=tops[0], q_top=tops[1], p_rank=None, q_rank=None)
+        return dataclasses.replace(token, p_top=tops[0], q_top=tops[1], p_rank=None, q_rank=None, tempered=None)
 
     steps = [dataclasses.replace(s, draft=tuple(older(t) for t in s.draft)) for s in trace.steps]
     return dataclasses.replace(trace, steps=tuple(steps))
@@ -129,6 +133,74 @@ def test_the_runs_own_settings_give_the_runs_own_verdict(u):
         answer = what_if(trace, 1, 0, 0.9, 0.95)
         assert (answer.verdict, answer.p.low, answer.q.high) == (draft.status, draft.p, draft.q)
         assert sentence(answer, 1.0).startswith("The same")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
+@pytest.mark.parametrize("name", ["noisy", "lookup"])
+def test_at_the_traces_temperatures_every_figure_is_a_number(tiny, monkeypatch, temperature, name):
+    """A run on the tiny model, against the full logits in float64: p', q', min(1, p'/q'), beta' and the residual of the
+    listed tokens, at each temperature, to float32; without the sums the same question has intervals around them."""
+    drafter = LookupDrafter(tiny.vocab_size) if name == "lookup" else TargetAsDrafter(tiny, ARTICLE, noise=2.0)
+    settings = Settings(4, Sampling(temperature, no_repeat_ngram_size=3), seed=3, max_new_tokens=12)
+    seen: dict[tuple[int, ...], list[torch.Tensor]] = {}
+    inspect = decode.inspect
+
+    def noted(target, sampler, settings, prefix, draft, logits, *rest):
+        for i in range(len(draft.ids)):
+            both = [logits[i], *([] if draft.logits is None else [draft.logits[i]])]
+            seen[(*prefix, *draft.ids[:i])] = [row.clone() for row in both]
+        return inspect(target, sampler, settings, prefix, draft, logits, *rest)
+
+    monkeypatch.setattr(decode, "inspect", noted)
+    trace, sampler = decode.run(tiny, drafter, ARTICLE, settings), tiny.sampler(settings)
+    older = dataclasses.replace(as_of_version_3(trace), temperatures=())
+    refused = 0
+    for place in places(trace):
+        step = trace.steps[place.step]
+        text = [*trace.tokens[: step.position], *(t.id for t in step.draft[: place.offset])]
+        token = step.draft[place.offset]
+        allowed = [sampler.masked(row[None], text)[0].double() for row in seen[tuple(text)]]
+        for asked in trace.temperatures:
+            p, *q = [(row / asked).softmax(-1) for row in allowed]
+            q = q[0] if q else torch.eye(len(p), dtype=p.dtype)[token.id]
+            near = {"rel": 4e-6 / min(1.0, asked), "abs": 1e-9}
+            answer = what_if(trace, place.step, place.offset, asked, 1.0)
+            assert answer.p.low == pytest.approx(float(p[token.id]), **near)
+            assert answer.p.high == pytest.approx(float(p[token.id]), **near)
+            assert answer.q.high == pytest.approx(float(q[token.id]), **near)
+            wanted, twice = min(1.0, float(p[token.id] / q[token.id])), near | {"rel": 2 * near["rel"]}
+            assert answer.chance.low == pytest.approx(wanted, **twice)
+            assert answer.chance.high == pytest.approx(wanted, **twice)
+            assert answer.verdict != "unknown"
+            beta = float(torch.minimum(p, q).sum())
+            assert answer.beta == pytest.approx(beta, **near)
+            rest = (p - q).clamp(min=0)
+            listed = {c.id for c in (*token.p_top, *token.q_top) if rest[c.id] > 1e-6}
+            assert listed <= {s.id for s in answer.residual} or 1 - beta < 2e-5
+            for share in answer.residual:
+                refused += 1
+                wanted = float(rest[share.id]) / (1 - beta)
+                assert share.chance == pytest.approx(wanted, rel=1e-5, abs=4e-6 / (1 - beta))
+            if asked != temperature and tiny.start_id not in {c.id for c in token.p_top}:
+                blind = what_if(older, place.step, place.offset, asked, 1.0, vocabulary=tiny.vocab_size)
+                assert holds(blind.p, answer.p.high)
+                assert (blind.beta, blind.residual) == (None, ())
+    assert refused > 20
+
+
+def test_what_the_start_token_forbids_is_no_candidate(tiny):
+    """Of 1-grams the decoder's start token is the first: no text says so, and it is no part of the residual."""
+    settings = Settings(4, Sampling(1.0, no_repeat_ngram_size=1), seed=3, max_new_tokens=8)
+    trace = decode.run(tiny, TargetAsDrafter(tiny, ARTICLE, noise=2.0), ARTICLE, settings)
+    listed = 0
+    for place in places(trace):
+        token = trace.steps[place.step].draft[place.offset]
+        listed += any(c.id == tiny.start_id for c in token.p_top)
+        answer = what_if(trace, place.step, place.offset, 0.7, 1.0)
+        assert answer.residual
+        assert tiny.start_id not in {s.id for s in answer.residual}
+        assert sum(s.chance for s in answer.residual) <= 1 + 1e-4
+    assert listed
 
 
 def test_lenience_divides_q():

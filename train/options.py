@@ -69,7 +69,7 @@ PLACES: dict[str, Callable[[str], bool | None]] = {
     "cache": lambda step: False,
     "traces": lambda step: False,
     "table": lambda step: True,
-    "json": lambda step: True if step in ("calls", "costs", "exact") else None,
+    "json": lambda step: True if step in ("calls", "costs") else None,
 }
 
 

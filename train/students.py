@@ -26,6 +26,9 @@ COPY_MODELS: dict[str, tuple[type[CopyModel], dict[str, int]]] = {
     "cnn": (CnnModel, {"d_state": 96, "layers": 2, "kernel": 4, "article_kernel": 3}),
 }
 FAMILIES = (*COPY_MODELS, "t5")
+# The sizes that a fresh drafter of a family can be given.
+_COPY_SIZES = ("layers", "max_match", "d_state", "article_kernel", "pieces")
+SIZES: dict[str, tuple[str, ...]] = {**dict.fromkeys(COPY_MODELS, _COPY_SIZES), "t5": ("layers", "decoder_layers")}
 # A fresh drafter whose embeddings would be larger than this in float16 gives rows to frequent pieces only.
 LARGEST, OWN, SHARED = 8_000_000, 8192, 256
 
@@ -150,6 +153,22 @@ def _until(row: list[int], eos_id: int) -> tuple[int, ...]:
     return tuple(row[: row.index(eos_id) + 1] if eos_id in row else row)
 
 
+def check_sizes(family: str, given: Sequence[str]) -> None:
+    """Refuse a size of another family, which would not be used.
+
+    Args:
+        given: names of the sizes asked for, as in :data:`SIZES`.
+
+    Raises:
+        ValueError
+    """
+    for name in given:
+        if name not in SIZES[family]:
+            families = " and ".join(f for f in FAMILIES if name in SIZES[f])
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} is a size of {families}, not of {family}: leave it out.")
+
+
 def check_family(family: str, target: Target, init: Path | None) -> None:
     """Refuse, before anything is computed, a fresh drafter that cannot be made from this target.
 
@@ -161,12 +180,13 @@ def check_family(family: str, target: Target, init: Path | None) -> None:
         raise ValueError(f"A {config.model_type} cannot be shrunk to a T5 drafter: give --init a T5 of this tokenizer.")
 
 
-def shrunk(target: Target, layers: int) -> T5ForConditionalGeneration:
-    """A T5 with `layers` + `layers` of the target's layers, evenly spaced, its embeddings and final norms; of a side
-    that has fewer, all of them, so that as many layers as the deeper side has are the target itself.
+def shrunk(target: Target, layers: int, decoder_layers: int | None = None) -> T5ForConditionalGeneration:
+    """A T5 with `layers` of the encoder's and `decoder_layers` of the decoder's layers (None: as many), evenly spaced,
+    the target's embeddings and final norms; of a side that has fewer, all of them, so that as many layers as the
+    deeper side has are the target itself.
 
     Shleifer & Rush 2020 ("Pre-trained Summarization Distillation", section 3: shrink and fine-tune); they keep the
-    whole encoder.
+    whole encoder. A decoder of few layers is what a draft token costs; the encoder runs once an article.
 
     Raises:
         ValueError: more layers than the target has, or a target that is no T5.
@@ -176,7 +196,9 @@ def shrunk(target: Target, layers: int) -> T5ForConditionalGeneration:
     has = (config.num_layers, config.num_decoder_layers or config.num_layers)
     if not 1 <= layers <= max(has):
         raise ValueError(f"--layers must be from 1 to {max(has)}, the target's, not {layers}.")
-    kept = tuple(min(layers, n) for n in has)
+    if decoder_layers is not None and not 1 <= decoder_layers <= has[1]:
+        raise ValueError(f"--decoder-layers must be from 1 to {has[1]}, the target's, not {decoder_layers}.")
+    kept = (min(layers, has[0]), min(decoder_layers or layers, has[1]))
     small = T5ForConditionalGeneration(
         T5Config(**{**config.to_dict(), "num_layers": kept[0], "num_decoder_layers": kept[1]})
     )
@@ -249,7 +271,7 @@ def new_student(
     Args:
         examples: by whose texts pieces are frequent.
         pieces: how many frequent ones have an embedding of their own in a fresh LSTM or CNN; None: all that fit.
-        given: sizes of a fresh one that are not the family's: fields of :class:`CopyConfig`, of a T5 only `layers`.
+        given: sizes of a fresh one that are not the family's, by the names in :data:`SIZES`.
 
     Raises:
         ValueError: no such family, or a folder that holds no drafter of it for this target.
@@ -257,7 +279,7 @@ def new_student(
     if family == "t5":
         if init:
             return T5Student(_t5_to_go_on_from(init, target))
-        return T5Student(shrunk(target, given.get("layers", 2)))
+        return T5Student(shrunk(target, given.get("layers", 2), given.get("decoder_layers")))
     if family not in COPY_MODELS:
         raise ValueError(f"There is no drafter family {family!r} to train: give one of {', '.join(FAMILIES)}.")
     if init:

@@ -50,7 +50,12 @@ interface DraftToken {
   id: number; text: string; status: "accepted" | "rejected" | "ignored";
   p: number; q: number; u: number | null; beta: number | null;
   p_top: Candidate[]; q_top: Candidate[];
-  by: string; chance: number | null; p_rank: number | null; q_rank: number | null;
+  by: string; chance: number | null; p_rank: number | null; q_rank: number | null; tempered: Tempered | null;
+}
+
+interface Tempered {
+  p_raw: number; q_raw: number | null; p_norms: number[]; q_norms: number[]; betas: number[];
+  p_others: number[]; q_others: number[];
 }
 
 interface SideToken {
@@ -82,7 +87,8 @@ interface Head {
   no_repeat_ngram_size: number; seed: number; max_new_tokens: number; article: Article; text: string; ending: string;
   seconds_encode: number; target_hash: string; drafter_hash: string; versions: Record<string, string>; eos_ids: number[];
   engine: string; to_the_last_bit: boolean; made: string; plain: { text: string; ending: string } | null;
-  rule: string; lengths: string; rollback: number; nodes: number; width: number; version: number;
+  rule: string; lengths: string; rollback: number; nodes: number; width: number; temperatures: number[];
+  version: number;
   recorded: boolean; lossless: boolean; timing: Timing | null;
 }
 

@@ -4,8 +4,7 @@ A draft token should cost a twentieth of a target call. The model's own `step` a
 calls of torch, and weights that the target's call has driven out of the caches, most of them the vocabulary's. So here
 
 - what depends on a single token (its embedding through a first layer) is a row of a table, made once per drafter;
-- the vocabulary is a shortlist: its most frequent tokens and the article's (FR-Spec, Zhao et al. 2025). Any
-  q is lossless, so this costs acceptance at most: none greedy and less than .01 of sampled beta with ``mini``.
+- the vocabulary is a shortlist: its most frequent tokens and the article's (fastllm/drafters/shortlist.py).
 """
 
 from __future__ import annotations
@@ -20,11 +19,7 @@ import torch
 
 from fastllm.drafters.copying import SMALLEST, CopyModel, positions
 from fastllm.drafters.rows import sizes
-
-# A unigram tokenizer numbers its pieces by falling probability (Kudo 2018): the first ids are the frequent ones. Where
-# rows are shared (fastllm/drafters/rows.py), the first rows are.
-# A sampled token may be any of them; the most probable one is nearly always the article's or among the first.
-SHORTLIST, SHORTLIST_GREEDY = 1024, 256
+from fastllm.drafters.shortlist import SHORTLIST
 
 Array = np.ndarray
 
@@ -88,6 +83,7 @@ class CopyEngine:
         self._embedding, self._bias = numpy(model.embedding.weight), numpy(model.bias)
         # Row of each token and, of the most frequent, the token of each row.
         self._rows = np.arange(self.vocab_size) if model.rows is None else model.rows.long().cpu().numpy()
+        # A unigram tokenizer's first ids are the frequent ones; where rows are shared (rows.py), the first rows are.
         own = config.own or self.vocab_size
         self._frequent = np.argsort(self._rows, kind="stable")[:own]
         if model.rows is not None:

@@ -14,11 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fastllm.checkpoints import file_sha256
-from fastllm.drafters.base import DistributionSession, Draft, Drafter
+from fastllm.drafters.base import Drafter
 from fastllm.drafters.copying import CopyConfig, CopyModel
-from fastllm.drafters.engine import SHORTLIST, SHORTLIST_GREEDY, CopyEngine, EngineState
+from fastllm.drafters.engine import CopyEngine, EngineState
 from fastllm.drafters.errors import DrafterError
-from fastllm.lengths import Lengths
+from fastllm.drafters.shortlist import SHORTLIST, SHORTLIST_GREEDY, ShortlistSession
 from fastllm.loading import LOADING, lazy
 from fastllm.sampling import Sampler, common_prefix
 from fastllm.source import Source
@@ -106,38 +106,22 @@ class CopyDrafter(Drafter):
         return CopySession(self.engine, source, sampler)
 
 
-class CopySession(DistributionSession):
+class CopySession(ShortlistSession):
     """Holds one state per summary token, so a shorter prefix means a shorter list, and nothing else to undo."""
 
     def __init__(self, engine: CopyEngine, source: Source, sampler: Sampler) -> None:
         super().__init__(sampler)
-        self._engine = engine
+        self._engine, self.vocab_size = engine, engine.vocab_size
         shortlist = SHORTLIST_GREEDY if sampler.settings.greedy else SHORTLIST
         self._reading, start = engine.read(source.article_ids, shortlist)
+        self.listed = self._reading.shortlist
         self._tokens: list[int] = []
         self._states: list[EngineState] = [start]
 
-    def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
-        """The general loop's draft, drawn within the shortlist: rows of the vocabulary are filled once, at the end."""
-        sampler, listed = self.sampler, self._reading.shortlist
-        if gamma < 1 or (lengths and lengths.asks) or (sampler.first_id is not None and not prefix):
-            return super().propose(prefix, gamma, lengths)
-        ids = list(prefix)
-        logits = np.full((gamma, self._engine.vocab_size), -np.inf, np.float32)
-        q = None if sampler.settings.greedy else np.zeros(logits.shape, np.float32)
-        for row in range(gamma):
-            self._move_to(ids)
-            found = self._engine.listed_log_probs(self._reading, self._states[-1])
-            logits[row, listed] = found
-            token, chosen = sampler.choose_listed(torch.from_numpy(found), listed, ids)
-            if q is not None and chosen is not None:
-                q[row, listed] = chosen.numpy()
-            ids.append(token)
-            if token in sampler.eos_ids:
-                break
-        k = len(ids) - len(prefix)
-        rows = None if q is None else torch.from_numpy(q[:k])
-        return Draft(tuple(ids[-k:]), rows, torch.from_numpy(logits[:k]), calls=k)
+    def listed_logits(self, prefix: Sequence[int]) -> np.ndarray:
+        """ln q of the shortlist's tokens, float32, shape (S,)."""
+        self._move_to(prefix)
+        return self._engine.listed_log_probs(self._reading, self._states[-1])
 
     def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
         """ln q, float32, shape (V,): -inf for tokens that are neither frequent nor in the article."""

@@ -8,16 +8,15 @@ other drafters, found by ``python -m train skip``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from fastllm.checkpoints import file_sha256
-from fastllm.drafters.base import Drafter, ScoringSession
+from fastllm.drafters.base import Drafter
 from fastllm.drafters.errors import DrafterError
+from fastllm.drafters.shortlist import ModelSession, first_and_articles, numbered_by_frequency
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 from fastllm.targets.base import Engine, TargetError
@@ -85,6 +84,8 @@ class SkippingDrafter(Drafter):
         self.whole: Engine = target.engine
         self.engine = target.engine.without(family, self.skip)
         self.vocab_size = target.vocab_size
+        self.frequent = target.legal_size if numbered_by_frequency(target.tokenizer) else 0
+        self.engine.prepare(narrow=self.frequent > 0)
 
     @classmethod
     def fits(cls, file: Path, target: Target) -> bool:
@@ -120,17 +121,17 @@ class SkippingDrafter(Drafter):
         return SkippingSession(self, source, sampler)
 
 
-class SkippingSession(ScoringSession):
+class SkippingSession(ModelSession):
     """One article; the cache follows the prefix, and begins with what the target made of the prompt."""
 
     def __init__(self, drafter: SkippingDrafter, source: Source, sampler: Sampler) -> None:
         super().__init__(sampler)
+        self.vocab_size = drafter.vocab_size
+        self.listed = first_and_articles(source, sampler, drafter.frequent) if drafter.frequent else None
         if source.encoded is None:
             reader = drafter.whole.open(source.prompt_ids)
-            self._decoder = drafter.engine.open(source.prompt_ids, reader.read())
+            read = reader.read()
+            self._decoder = drafter.engine.open(source.prompt_ids, read, self.listed)
             reader.close()
         else:
-            self._decoder = drafter.engine.open(source.prompt_ids, source.encoded())
-
-    def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
-        return self._decoder.score([*prefix, *draft], len(draft) + 1)
+            self._decoder = drafter.engine.open(source.prompt_ids, source.encoded(), self.listed)

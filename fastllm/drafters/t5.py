@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
-
 from fastllm.config import is_folder
-from fastllm.drafters.base import Drafter, ScoringSession
+from fastllm.drafters.base import Drafter
 from fastllm.drafters.errors import DrafterError
+from fastllm.drafters.shortlist import ModelSession, first_and_articles, numbered_by_frequency
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 from fastllm.targets.base import Engine, Target, TargetError
@@ -30,10 +29,14 @@ class T5Drafter(Drafter):
     takes_place = True
     scores = True
 
-    def __init__(self, engine: Engine, vocab_size: int) -> None:
-        """`vocab_size` is the target's; the engine knows the drafter's own decoder start."""
+    def __init__(self, engine: Engine, vocab_size: int, frequent: int = 0) -> None:
+        """`vocab_size` is the target's; the engine knows the drafter's own decoder start.
+
+        Args:
+            frequent: how many of the first ids have a piece, where frequent ones come first; 0 where they do not.
+        """
         self.engine = engine
-        self.vocab_size = vocab_size
+        self.vocab_size, self.frequent = vocab_size, frequent
         self.checkpoint: Checkpoint | None = None
 
     @classmethod
@@ -63,7 +66,8 @@ class T5Drafter(Drafter):
                 f"The {cls.title} drafter {where} has a vocabulary of {engine.columns} tokens and the target has "
                 f"{target.vocab_size}: {again}."
             )
-        drafter = cls(engine, target.vocab_size)
+        drafter = cls(engine, target.vocab_size, target.legal_size if numbered_by_frequency(target.tokenizer) else 0)
+        engine.prepare(narrow=drafter.frequent > 0)
         drafter.checkpoint, drafter.sha256 = checkpoint, checkpoint.sha256
         if is_folder(where):
             drafter.size_bytes = sum(f.stat().st_size for f in folder.glob("*.safetensors"))
@@ -98,23 +102,16 @@ class T5Drafter(Drafter):
         return T5Session(self, source, sampler, None if positions is None else positions - read)
 
 
-class T5Session(ScoringSession):
+class T5Session(ModelSession):
     """Reads exactly what the target's encoder reads, prompt included; its cache follows the prefix."""
 
     def __init__(self, drafter: T5Drafter, source: Source, sampler: Sampler, longest: int | None = None) -> None:
         """`longest`: the length of text, drafts included, that there are positions for; None: any."""
         super().__init__(sampler)
         self._longest = longest
-        self._vocab_size = drafter.vocab_size
-        self._decoder = drafter.engine.open(source.prompt_ids)
+        self.vocab_size = drafter.vocab_size
+        self.listed = first_and_articles(source, sampler, drafter.frequent) if drafter.frequent else None
+        self._decoder = drafter.engine.open(source.prompt_ids, columns=self.listed)
 
     def room(self, prefix: Sequence[int]) -> int:
         return super().room(prefix) if self._longest is None else self._longest - len(prefix)
-
-    def score(self, prefix: Sequence[int], draft: Sequence[int] = ()) -> torch.Tensor:
-        """Logits, float32, shape (k + 1, V): columns beyond the target's are cut, those it lacks are -inf."""
-        logits = self._decoder.score([*prefix, *draft], len(draft) + 1)
-        missing = self._vocab_size - logits.shape[1]
-        if missing > 0:
-            return torch.cat([logits, logits.new_full((len(logits), missing), -torch.inf)], -1)
-        return logits[:, : self._vocab_size]

@@ -31,6 +31,7 @@ class Rule:
         certain: whether `judge` also takes ``certain``, where the rows of a greedy p are one-hot.
         tree: whether drafts branch, and `judge` also takes ``parents`` (fastllm/trees.py).
         drawn: whether the branches of a tree are drawn from q, not its likeliest tokens.
+        tempered: whether traces hold what other temperatures had made of a token (fastllm/analysis/whatif.py).
     """
 
     key: str
@@ -44,6 +45,7 @@ class Rule:
     certain: bool = False
     tree: bool = False
     drawn: bool = False
+    tempered: bool = False
 
     def threshold(self, asked: float | None) -> float:
         """The rollback threshold of a run: `asked`, or the usual one; 0 for a rule that has none."""
@@ -61,6 +63,7 @@ RULES: dict[str, Rule] = {
             True,
             verify,
             certain=True,
+            tempered=True,
         ),
         Rule(
             "block",

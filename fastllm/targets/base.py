@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
 import torch
 
 from fastllm.config import Settings, TargetPreset
@@ -85,13 +86,18 @@ class Engine(ABC):
     notes: tuple[str, ...] = ()
 
     @abstractmethod
-    def open(self, prompt_ids: Sequence[int], read: Any = None) -> Decoder:
+    def open(self, prompt_ids: Sequence[int], read: Any = None, columns: np.ndarray | None = None) -> Decoder:
         """Read a prompt: run the encoder, or fill the cache of a decoder-only model.
 
         Args:
             read: of a :meth:`Decoder.read` of the same prompt on the same weights, none of them left out: then
                 nothing is computed.
+            columns: int64 ids, of the only columns that the decoder's logits shall have; None: all of them. Which
+                they are moves the last digits, so this is for drafts.
         """
+
+    def prepare(self, narrow: bool) -> None:  # noqa: B027 (most engines have nothing to do)
+        """Make what :meth:`open` needs at its first use: with `columns`, if `narrow`, else without."""
 
     @abstractmethod
     def without(self, family: Family, skip: frozenset[Sublayer]) -> Engine:

@@ -18,8 +18,9 @@ import onnxruntime
 import torch
 
 from fastllm.cache import hold
+from fastllm.loading import lazy
 from fastllm.targets.base import Decoder, Engine
-from fastllm.targets.graph_cut import cut
+from fastllm.targets.graph_cut import cut, head_of
 from fastllm.targets.graph_files import Graph, read
 from fastllm.targets.sublayers import Family, Sublayer, kept_attentions
 from fastllm.targets.torch_engine import FollowingDecoder
@@ -59,10 +60,21 @@ def threads() -> int:
 class OnnxDecoder(FollowingDecoder):
     """One prompt on one graph. Keys and values lie in one array (2 · layers, capacity, width); the past is a view."""
 
-    def __init__(self, engine: OnnxEngine, prompt_ids: Sequence[int], start_id: int | None, read: Any = ()) -> None:
-        """`read`: as of :meth:`read`."""
+    def __init__(
+        self,
+        engine: OnnxEngine,
+        prompt_ids: Sequence[int],
+        start_id: int | None,
+        read: Any = (),
+        columns: np.ndarray | None = None,
+    ) -> None:
+        """`read`: as of :meth:`read`; `columns`: as of :meth:`Engine.open`."""
         super().__init__([start_id] if start_id is not None else prompt_ids[-1:])
         self._engine = engine
+        self._least = engine.least if columns is None else 1
+        self._graph = engine.decoder if columns is None else engine.headless
+        # (columns, width): a row a token, of which each is read from end to end.
+        self._head = None if columns is None else np.ascontiguousarray(engine.head[:, columns].T)
         self._past = np.zeros((len(engine.pasts), CAPACITY, engine.graph.width), np.float32)
         self._filled = 0
         self._first = 0  # rows of the prompt, which no text cuts
@@ -108,9 +120,9 @@ class OnnxDecoder(FollowingDecoder):
         """Run `tokens` after what is cached; logits of the last `wanted`. Of the tokens the last len(parents) are nodes
         of a tree."""
         engine, n = self._engine, len(tokens)
-        ids = np.zeros(max(n, engine.least), np.int64)
+        ids = np.zeros(max(n, self._least), np.int64)
         ids[:n] = tokens
-        rows = np.arange(n - wanted, n) if wanted >= engine.least else np.array([n - 1, 0 if n > 1 else 1])
+        rows = np.arange(n - wanted, n) if wanted >= self._least else np.array([n - 1, 0 if n > 1 else 1])
         filled = self._filled
         feeds = dict(self._feeds)
         feeds["ids"], feeds["rows"] = ids, rows
@@ -119,11 +131,14 @@ class OnnxDecoder(FollowingDecoder):
             feeds["angles"] = engine.angles(far[:, 0])
         for i, past in zip(engine.pasts, self._past, strict=True):
             feeds[f"past_{i}"] = past[:filled]
-        logits, new = engine.decoder.run(None, feeds)
+        logits, new = self._graph.run(None, feeds)
         self._reserve(filled + n)
         self._past[:, filled : filled + n] = new[:n].reshape(n, len(self._past), -1).transpose(1, 0, 2)
         self._filled = filled + n
-        return logits[:wanted]
+        if self._head is None:
+            return logits[:wanted]
+        # Row by row: for a handful of rows a product of two matrices takes many times as long.
+        return np.stack([self._head @ hidden for hidden in logits[:wanted]])
 
     def _reserve(self, tokens: int) -> None:
         capacity = self._past.shape[1]
@@ -134,7 +149,7 @@ class OnnxDecoder(FollowingDecoder):
 
     def close(self) -> None:
         self._past = np.zeros((0, 0, 0), np.float32)
-        self._feeds, self._cross = {}, ()
+        self._feeds, self._cross, self._head = {}, (), None
 
 
 class OnnxEngine(Engine):
@@ -172,8 +187,28 @@ class OnnxEngine(Engine):
         self._angles = np.zeros((2, 0, graph.angles), np.float32)
         self.to_the_last_bit = self.check_bits()
 
-    def open(self, prompt_ids: Sequence[int], read: Any = None) -> Decoder:
-        return OnnxDecoder(self, prompt_ids, self._start_id, () if read is None else read)
+    def open(self, prompt_ids: Sequence[int], read: Any = None, columns: np.ndarray | None = None) -> Decoder:
+        return OnnxDecoder(self, prompt_ids, self._start_id, () if read is None else read, columns)
+
+    def prepare(self, narrow: bool) -> None:
+        assert (self.headless, self.head) if narrow else self.decoder
+
+    @lazy
+    def headless(self) -> onnxruntime.InferenceSession:
+        """The decoder up to what its head reads."""
+        return self._cut(head=False)
+
+    @lazy
+    def head(self) -> np.ndarray:
+        """The head's matrix, (width, columns)."""
+        return head_of(self._folder)
+
+    def _cut(self, products: Sequence[str] = (), kept: Sequence[int] | None = None, head: bool = True) -> Any:
+        """A session over :func:`cut`; `kept`: all layers where not given."""
+        graph = cut(self._folder, products, range(self.graph.layers) if kept is None else kept, head)
+        packed = self.graph.files["weights.bin"][0] <= PACKED_AT_MOST
+        options = _options(threads(), folder=str(self._folder), packed=packed)
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def without(self, family: Family, skip: frozenset[Sublayer]) -> OnnxEngine:
         return _CutEngine(self, family, skip)
@@ -217,14 +252,17 @@ class _CutEngine(OnnxEngine):
         self.encoder, self._start_id = whole.encoder, whole._start_id
         self._folder, self._held = whole._folder, whole._held
         self._angles = whole._angles
-        kept = kept_attentions(skip, whole.graph.layers)
-        options = _options(threads(), folder=str(whole._folder), packed=self._weights <= PACKED_AT_MOST)
-        graph = cut(whole._folder, [family.products[kind].format(layer) for layer, kind in skip], kept)
-        self.decoder = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self.pasts = [i for layer in kept for i in (2 * layer, 2 * layer + 1)]
-        given = {x.name for x in self.decoder.get_inputs()}
-        self.crosses = [i for i in whole.crosses if f"cross_{i}" in given]
+        self._products = [family.products[kind].format(layer) for layer, kind in skip]
+        self._kept = kept_attentions(skip, whole.graph.layers)
+        self.pasts = [i for layer in self._kept for i in (2 * layer, 2 * layer + 1)]
+        seen = kept_attentions(skip, whole.graph.layers, "cross")
+        self.crosses = [i for i in whole.crosses if i // 2 in seen]
 
-    @property
-    def _weights(self) -> int:
-        return self.graph.files["weights.bin"][0]
+    @lazy
+    def decoder(self) -> onnxruntime.InferenceSession:
+        """With its head: the search for what to leave out asks for all columns, drafts do not."""
+        return self._cut(self._products, self._kept)
+
+    @lazy
+    def headless(self) -> onnxruntime.InferenceSession:
+        return self._cut(self._products, self._kept, head=False)

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
@@ -201,6 +202,25 @@ class TorchCausalDecoder(FollowingDecoder):
         self._cache = None
 
 
+class _Narrow(Decoder):
+    """Another decoder's logits, of some columns only."""
+
+    def __init__(self, whole: Decoder, columns: np.ndarray) -> None:
+        self._whole, self._columns = whole, torch.from_numpy(columns)
+
+    def score(self, text: Sequence[int], wanted: int = 1) -> torch.Tensor:
+        return self._whole.score(text, wanted)[:, self._columns]
+
+    def score_tree(self, text: Sequence[int], nodes: Sequence[int], parents: Sequence[int]) -> torch.Tensor:
+        return self._whole.score_tree(text, nodes, parents)[:, self._columns]
+
+    def read(self) -> Any:
+        return self._whole.read()
+
+    def close(self) -> None:
+        self._whole.close()
+
+
 class TorchEngine(Engine):
     """transformers' modules. Results of calls of different length differ in the last digits."""
 
@@ -214,10 +234,13 @@ class TorchEngine(Engine):
         self.columns = int(model.get_output_embeddings().weight.shape[0])
         self.rows = int(model.get_input_embeddings().weight.shape[0])
 
-    def open(self, prompt_ids: Sequence[int], read: Any = None) -> Decoder:
+    def open(self, prompt_ids: Sequence[int], read: Any = None, columns: np.ndarray | None = None) -> Decoder:
+        decoder: Decoder
         if self._start_id is None:
-            return TorchCausalDecoder(self.model, prompt_ids, read or (), self._kept)
-        return TorchSeq2SeqDecoder(self.model, prompt_ids, self._start_id, read)
+            decoder = TorchCausalDecoder(self.model, prompt_ids, read or (), self._kept)
+        else:
+            decoder = TorchSeq2SeqDecoder(self.model, prompt_ids, self._start_id, read)
+        return decoder if columns is None else _Narrow(decoder, columns)
 
     def without(self, family: Family, skip: frozenset[Sublayer]) -> TorchEngine:
         kept = kept_attentions(skip, family.layers(self.model.config))

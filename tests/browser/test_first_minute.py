@@ -74,6 +74,13 @@ def test_run_and_the_whole_stream_are_in_sight_before_during_and_after_a_run(ope
         in_sight(page, *chosen, "#status", ".fl-stream-box", ".fl-transport", ".fl-tiles")
         assert page.locator(".fl-stream-box").evaluate("e => e.scrollHeight <= e.clientHeight + 1")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        # Whose result it is can be read, and a row of cards that goes on says so.
+        banner = page.locator(".fl-banner")
+        assert re.search(r"target mini, drafter lstm@distilled, γ 8", banner.inner_text())
+        assert banner.bounding_box()["width"] > 330
+        row = page.locator(".fl-card-row")
+        goes_on = row.evaluate("e => e.scrollWidth > e.clientWidth + 3")
+        assert row.evaluate("e => e.matches('.fl-before, .fl-after')") == goes_on
 
 
 def test_at_200_percent_run_and_the_stream_are_in_sight_before_during_and_after_a_run(open_page):

@@ -246,7 +246,7 @@ def test_a_file_that_is_no_trace_is_refused_in_place(open_page, tmp_path):
     article = page.input_value("#article textarea")
     for text, sentence in (
         (to_json(example())[:300], "not valid JSON"),
-        (to_json(example()).replace('"p": 0.9', '"p": 9'), "trace.steps[0].draft[0].p should lie between 0 and 1"),
+        (to_json(example()).replace('"p":0.9', '"p":9'), "trace.steps[0].draft[0].p should lie between 0 and 1"),
         ("<script>document.title='owned'</script>", "not valid JSON"),
     ):
         file.write_text(text, encoding="utf-8")

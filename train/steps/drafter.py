@@ -40,7 +40,7 @@ from train.losses import cross_entropy, divergence
 from train.recipes import RECIPES, Recipe
 from train.record import Record
 from train.state import has_progress, load_progress, load_state, save_state
-from train.students import FAMILIES, Student, check_family, new_student
+from train.students import FAMILIES, SIZES, Student, check_family, check_sizes, new_student
 from train.summaries import summarise
 
 WARMUP = 50
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--init", type=Path, default=None, help="go on from this drafter; a T5 may be a hub name's folder"
     )
     parser.add_argument("--layers", type=int, default=None, help="of a fresh drafter (t5: taken from the target)")
+    parser.add_argument("--decoder-layers", type=int, default=None, help="of a fresh T5, where not as many as --layers")
     parser.add_argument("--max-match", type=int, default=None, help="of a fresh LSTM or CNN; 0: no match feature")
     parser.add_argument("--d-state", type=int, default=None, help="of a fresh LSTM or CNN: width of its state")
     parser.add_argument("--article-kernel", type=int, default=None, help="of a fresh LSTM or CNN: tokens a key sees")
@@ -168,9 +169,15 @@ def learning_rate(lr: float, step: int, steps: int) -> float:
     return lr * min(1.0, (step + 1) / WARMUP) * (1 - step / steps)
 
 
+def _sizes(args: argparse.Namespace) -> dict[str, int]:
+    """The sizes asked for, by name."""
+    names = dict.fromkeys(name for names in SIZES.values() for name in names)
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
 def _check(args: argparse.Namespace) -> None:
-    at_least(1, args, "alpha_articles", "limit", "layers", "d_state", "article_kernel", "pieces", "steps", "batch_size",
-             "alpha_every", "save_every")  # fmt: skip
+    at_least(1, args, "alpha_articles", "limit", "layers", "decoder_layers", "d_state", "article_kernel", "pieces",
+             "steps", "batch_size", "alpha_every", "save_every")  # fmt: skip
     at_least(0, args, "teacher_top_k", "max_match", "seed", "threads")
     if args.lr is not None and not 0 < args.lr < 10:
         raise ValueError(f"--lr must be above 0, not {args.lr}.")
@@ -184,7 +191,7 @@ def _claimed(args: argparse.Namespace, recipe: Recipe, target: Target) -> dict:
     return {
         **{name: getattr(args, name) for name in names},
         # Only where given: states of older runs have no such claim.
-        **({"pieces": args.pieces} if args.pieces else {}),
+        **{name: getattr(args, name) for name in ("pieces", "decoder_layers") if getattr(args, name)},
         "recipe": asdict(recipe),
         "target": fingerprint(target),
         "data": [content_of(s) for s in sources if s],
@@ -203,6 +210,7 @@ def run(args: argparse.Namespace) -> None:
     target = load_target(args.target, str(accelerator.device))
     console.tell(target.notes)
     check_family(args.family, target, args.init)
+    check_sizes(args.family, list(_sizes(args)))
     if args.teacher_top_k > target.vocab_size:
         raise ValueError(
             f"--teacher-top-k is {args.teacher_top_k} and the target has {target.vocab_size} tokens: give fewer."
@@ -219,8 +227,7 @@ def run(args: argparse.Namespace) -> None:
         answers = teacher.cache(target, sampled, 64, args.cache)
         cached = teacher.cache(target, examples, args.teacher_top_k, args.cache) if _caches(args, recipe) else None
     set_seed(args.seed)
-    sizes = {k: getattr(args, k) for k in ("layers", "max_match", "d_state", "article_kernel", "pieces")}
-    student = new_student(args.family, target, args.init, examples, **{k: v for k, v in sizes.items() if v is not None})
+    student = new_student(args.family, target, args.init, examples, **_sizes(args))
     lr = args.lr or student.learning_rate
     model, optimizer = accelerator.prepare(student, student.optimizer(lr))
     progress = Progress(**load_progress(args.state))

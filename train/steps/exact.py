@@ -8,7 +8,7 @@ equal p and equal random numbers make equal verdicts, so this is what an engine 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,14 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import load_drafter
 from fastllm.drafters.base import Drafter
+from fastllm.recorded import recorded_name, recorded_place
 from fastllm.targets.base import Target, TargetSession
 from fastllm.targets.load import load_target
 from train.checks import at_least
 from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
+from train.record import Record
+from train.table import check_marks, write_between
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-new-tokens", type=int, default=None)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", default=None, help="auto (ONNX Runtime where it can), onnx or torch; also ENGINE=")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, default=None, help="file, or folder such as assets")
+    parser.add_argument("--table", type=Path, default=None, help="write the table into this file, between its marks")
 
 
 @dataclass(frozen=True)
@@ -142,10 +146,34 @@ def table(rows: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
+def exact_table(result: Mapping[str, Any]) -> str:
+    """Markdown: how it was found, a row a drafter, and where texts part by how little."""
+    lines = [
+        f"`{result['command']}` on {result['machine']}, {result['finished'][:10]}, commit `{result['commit'][:10]}`: "
+        f"engine {result['engine']}, γ {result['gamma']}.",
+        "",
+        "| drafter | greedy texts that part | smallest gap of the two best logits there | rows of p with another bit | "
+        "largest difference of a logit |",
+        "| --- | --: | --: | --: | --: |",
+    ]
+    for r in result["rows"]:
+        gap = f"{min(p['gap'] for p in r['partings']):.1e}" if r["partings"] else "–"
+        lines.append(
+            f"| {r['drafter']} | {len(r['partings'])} of {r['texts']:,} | {gap} | {r['rows_apart']} of {r['rows']:,} | "
+            f"{r['largest']:.2g} |"
+        )
+    return "\n".join(lines)
+
+
 def run(args: argparse.Namespace) -> None:
+    """Compare, write, print."""
     at_least(1, args, "articles")
     at_least(0, args, "sampled")
     Settings(args.gamma, seed=args.seed)
+    mark, place = recorded_name("exact", args.target), args.json and recorded_place(args.json, "exact", args.target)
+    if args.table:
+        check_marks(args.table, mark)
+    record = Record("exact", vars(args), [args.data])
     target = load_target(args.target, engine=args.engine)
     limit = args.max_new_tokens or target.preset.max_new_tokens
     blocked = target.preset.no_repeat_ngram_size
@@ -164,12 +192,15 @@ def run(args: argparse.Namespace) -> None:
             sampling = Sampling(1, no_repeat_ngram_size=blocked)
             compare_rows(target, article, pairs, Settings(args.gamma, sampling, args.seed + number, limit))
     found = [f for _, f in pairs]
-    if args.json:
-        value = {
-            "target": args.target,
-            "engine": target.engine.name,
-            "gamma": args.gamma,
-            "rows": [asdict(f) for f in found],
-        }
-        write_json(args.json, value)
+    result = {
+        "target": {"name": args.target, "sha256": target.sha256},
+        "engine": target.engine.name,
+        "gamma": args.gamma,
+        "rows": [asdict(f) for f in found],
+        **record.as_dict(),
+    }
+    if place:
+        write_json(place, result)
+    if args.table:
+        write_between(args.table, mark, exact_table(result))
     print(table(found))

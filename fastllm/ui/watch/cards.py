@@ -27,12 +27,20 @@ const checked = () => {
   const card = row?.querySelector('.fl-card:has(:checked)');
   if (!card) return;
   const [outer, inner] = [row.getBoundingClientRect(), card.getBoundingClientRect()];
-  row.scrollLeft += Math.max(0, inner.right - outer.right + 2) - Math.max(0, outer.left - inner.left + 2);
+  row.scrollLeft += Math.max(0, inner.right - outer.right + 30) - Math.max(0, outer.left - inner.left + 30);
+  edges();
+};
+// On either side on which there are more cards than are seen, the row fades.
+const edges = () => {
+  const row = element.querySelector('.fl-card-row');
+  row?.classList.toggle('fl-before', row.scrollLeft > 3);
+  row?.classList.toggle('fl-after', row.scrollLeft + row.clientWidth < row.scrollWidth - 3);
 };
 element.addEventListener('change', (event) => {
   event.stopPropagation();
   if (event.target.checked) props.value = event.target.value;
 });
+element.addEventListener('scroll', edges, true);
 watch('value', checked);
 // A link's drafter may be named before the cards of its target are dealt.
 new MutationObserver(checked).observe(element, {childList: true, subtree: true});

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from fastllm.analysis.whatif import MOST_TOKENS, WhatIfError, places, what_if
+from fastllm.inspection import TEMPERATURES
 from fastllm.targets.base import Target
 from fastllm.trace import Article, Trace, TraceError, from_json
 from fastllm.ui import parts, render
@@ -44,12 +45,14 @@ def build(stage: Stage) -> list[Any]:
                 "Or open a saved trace …", file_types=[".json"], type="filepath", elem_id="whatif-file", size="sm"
             )
             place = gr.Dropdown([], label="Draft token", elem_id="whatif-place", allow_custom_value=False)
-            temperature = parts.slider(0, 2, 1, "Temperature", "whatif-temperature", 0.05)
+            temperature = gr.Radio(
+                temperatures(), value=1.0, label="Temperature", elem_id="whatif-temperature", min_width=130
+            )
             top_p = parts.slider(0.05, 1, 1, "Top-p", "whatif-top-p", 0.05)
             lenience = parts.slider(0.05, 1, 1, "Lenience", "whatif-lenience", 0.05)
         with gr.Column(scale=7, min_width=320, elem_classes="fl-panel"):
             answer = parts.html(whatif_view.EMPTY, "whatif-answer")
-    settings = [temperature, top_p, lenience]
+    settings: list[Any] = [temperature, top_p, lenience]
     opened = [kept, place, *settings, answer]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -77,6 +80,11 @@ def follow(player: Player, opened: list[Any], tabs: gr.Tabs, own: str) -> None:
         return *open_asked(event._data), gr.Tabs(selected=own)
 
     player.what_if(asked, None, [*opened, tabs], **parts.HIDDEN)
+
+
+def temperatures(own: float = 1.0) -> list[tuple[str, float]]:
+    """What can be asked: greedy, the temperatures that runs are summed up at, and the run's `own`."""
+    return [(f"{t:g}", t) for t in sorted({0.0, *TEMPERATURES, own})]
 
 
 def open_packaged(name: str) -> tuple:
@@ -123,7 +131,7 @@ def _opened(read: Callable[[], Trace], wanted: str = "") -> tuple:
     return (
         trace,
         gr.Dropdown(choices=choices, value=first),
-        min(trace.temperature, 2),
+        gr.Radio(choices=temperatures(trace.temperature), value=trace.temperature),
         max(0.05, trace.top_p),
         1,
         answer_for(trace, first, trace.temperature, trace.top_p, 1),

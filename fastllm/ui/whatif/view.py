@@ -14,7 +14,8 @@ from fastllm.visible import visible
 INTRO = """<div class="fl-lab-intro">
 <p>Take one draft token of a <b>recorded</b> run and move a setting: would the same
 token, with the same random number u, have been accepted? No model runs: the answer is computed from the recorded
-candidates. They are only the likeliest few, so a figure is sometimes a range, and the verdict sometimes open.</p>
+candidates. They are only the likeliest few; what all the others sum up to is recorded at the temperatures below, so
+figures are numbers. A run that is older, or top-p, may leave a range, and the verdict open.</p>
 </div>"""
 EMPTY = '<p class="fl-hint">Choose a recorded run or upload a trace, then a token.</p>'
 
@@ -68,6 +69,7 @@ def answer_html(trace: Trace, place: Place, before: WhatIf, after: WhatIf, asked
         ("p, the target's", number(before.p), "1 if its favourite" if greedy else number(after.p)),
         ("q, the drafter's", number(before.q), "1 if its favourite" if greedy else number(after.q)),
         ("chance of acceptance", number(before.chance), number(after.chance)),
+        ("chance of any draft token here, β", _known(before.beta), _known(after.beta)),
         ("u", "none drawn" if before.u is None else f"{before.u:.3f}", "none needed" if greedy else "the same"),
         ("verdict", place.status, after.verdict),
     )
@@ -84,5 +86,29 @@ def answer_html(trace: Trace, place: Place, before: WhatIf, after: WhatIf, asked
         '<table class="fl-table"><thead><tr><td></td><th scope="col">in the run</th><th scope="col">what if</th></tr>'
         f"</thead><tbody>{body}</tbody></table>{_bar(after.chance, None if greedy else after.u)}"
         f'<p class="fl-verdict fl-what-{kind}" role="status"><i aria-hidden="true">{_GLYPHS[after.verdict]}</i> '
-        f"{escape(sentence(after, lenience))}</p></div>"
+        f"{escape(sentence(after, lenience))}</p>{_instead(trace, after)}{_older(trace, temperature)}</div>"
+    )
+
+
+def _known(value: float | None) -> str:
+    return "not recorded" if value is None else _digits(value)
+
+
+_LISTED = 4
+
+
+def _instead(trace: Trace, after: WhatIf) -> str:
+    """What would be drawn in a refused token's place, likeliest first."""
+    if not after.residual or after.verdict == "accepted":
+        return ""
+    names = ", ".join(f"{token_name(s.text, s.id in trace.eos_ids)} {s.chance:.1%}" for s in after.residual[:_LISTED])
+    return f'<p class="fl-hint">If it is refused, the target draws in its place: {escape(names)}, …</p>'
+
+
+def _older(trace: Trace, temperature: float) -> str:
+    if trace.temperatures or temperature in (0, trace.temperature):
+        return ""
+    return (
+        '<p class="fl-hint">This run holds no sums over all tokens, as traces do since version 6: at another '
+        "temperature its figures are ranges.</p>"
     )
