@@ -47,8 +47,9 @@ def arguments(place: Path, run: Path, family: str, *more: str) -> list[str]:
     data = str(place / "pairs.jsonl")
     return ["drafter", "--family", family, "--target", str(place / "target"), "--data", data, "--validation", data,
             "--pseudo", str(place / "pseudo.jsonl"), "--alpha-articles", "4", "--steps", "4", "--batch-size", "4",
-            "--alpha-every", "2", "--save-every", "1", "--layers", "1", "--cache", str(place / "cache"),
-            "--state", str(run / "state"), "--out", str(run / f"{family}-distilled"), *more]  # fmt: skip
+            "--alpha-every", "2", "--save-every", "1", *([] if "--init" in more else ["--layers", "1"]),
+            "--cache", str(place / "cache"), "--state", str(run / "state"),
+            "--out", str(run / f"{family}-distilled"), *more]  # fmt: skip
 
 
 @pytest.mark.parametrize("family", ["lstm", "cnn", "t5"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html import unescape
@@ -98,6 +99,20 @@ def test_the_page_follows_the_target(bare, tiny):
     kept = follow("smollm2", drafter["value"], 40, usual)
     assert kept[0]["value"] == drafter["value"]
     assert kept[3] == gr.skip()
+
+
+@pytest.mark.parametrize(("named", "kept"), [({"length": "24"}, True), ({}, False)])
+def test_a_links_length_limit_outlives_the_target_that_it_names(bare, tiny, named, kept):
+    """Though it is the one that the page began with; where the link names none, the new target's own comes."""
+    make_causal(bare / "models" / "smollm2")
+    first = tiny.with_preset(dataclasses.replace(tiny.preset, max_new_tokens=24))
+    page = targets.Targets(first)
+    request = SimpleNamespace(query_params={"target": "smollm2", **named})
+    target, *_, before, _, _ = handlers.make_restore(page)(request)
+    usual = first.preset.max_new_tokens if before == gr.skip() else before
+    length = handlers.make_follow(page, [])(target, "ngram", 24, usual)[3]
+    assert length == (gr.skip() if kept else page.of("smollm2").preset.max_new_tokens)
+    assert page.of("smollm2").preset.max_new_tokens != 24
 
 
 def test_a_link_to_a_target_that_cannot_be_loaded_leaves_the_page_at_work(bare, monkeypatch):

@@ -396,8 +396,9 @@ def make_count(targets: Targets) -> Callable[..., str]:
 
 
 def make_restore(targets: Targets) -> Callable[[gr.Request], tuple]:
-    """The settings that the page's address carries, as updates of the controls in the order of `links.Choice`; last,
-    that Run can be pressed now."""
+    """The settings that the page's address carries, as updates of the controls in the order of `links.Choice`; what
+    :func:`make_follow` takes for the length limit that nobody chose, which is none where the link names one; the
+    notices; last, that Run can be pressed now."""
     texts = {e.topic: e.text for e in examples.load_examples()}
 
     def restore(request: gr.Request) -> tuple:
@@ -414,8 +415,9 @@ def make_restore(targets: Targets) -> Callable[[gr.Request], tuple]:
         values = texts.get(choice.example or ""), choice.drafter, choice.n, choice.gamma, choice.temperature, *further
         said = (*told.notices, *choice.notices)
         notices = render.notices_html(said) if said else None
-        kept = tuple(gr.skip() if v is None else v for v in (told.value, *values, notices))
-        return *kept, gr.update(interactive=True)
+        kept = tuple(gr.skip() if v is None else v for v in (told.value, *values))
+        nobodys = gr.skip() if choice.length is None else None
+        return *kept, nobodys, gr.skip() if notices is None else notices, gr.update(interactive=True)
 
     return restore
 
@@ -476,7 +478,8 @@ def make_follow(targets: Targets, lessons: Sequence[str]) -> Callable[..., tuple
         """Updates of the drafter cards, N, the switch, the length limit, the target's own limit that stands there, and
         the lesson buttons.
 
-        The drafter stays if the new target has it; the length limit if it was the visitor's own.
+        The drafter stays if the new target has it; the length limit if it was the visitor's own: another than `before`,
+        the target's, or a link's, which leaves None there.
         """
         target = targets.of(name)
         menu = models.menu(target)

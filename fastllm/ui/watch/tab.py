@@ -80,15 +80,16 @@ _READABLE = """() => {
     {attributes: true, attributeFilter: ['disabled'], childList: true, subtree: true});
 }"""
 # The page's address says what was chosen; the article is named only where it is an example of ours.
-# What stands in DEFAULTS is left out of the address where nobody changed it.
+# What stands in DEFAULTS is left out of the address where nobody changed it; LENGTHS has each target's length limit.
 _LINK = """(drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, threshold, rollback, nodes, width,
   target) => {
   const query = new URLSearchParams(location.search);
   const example = document.querySelector('#count [data-example]')?.dataset.example;
   const chosen = {example, drafter, n, gamma, temperature, seed, top_p, length, way, rule, lengths, threshold, rollback,
     nodes, width, target, view: document.querySelector('#fastllm').classList.contains('fl-teacher') ? 'teacher' : ''};
+  const usual = {...DEFAULTS, length: LENGTHS[target] ?? DEFAULTS.length};
   for (const [name, value] of Object.entries(chosen)) {
-    if (value === '' || value === null || value === undefined || DEFAULTS[name] === value) query.delete(name);
+    if (value === '' || value === null || value === undefined || usual[name] === value) query.delete(name);
     else query.set(name, value);
   }
   history.replaceState(history.state, '', `${location.pathname}?${query}${location.hash}`);
@@ -181,7 +182,7 @@ def build(stage: Stage) -> Player:
     page: Any = Context.root_block
     load = page.load
     restored = load(
-        handlers.make_restore(targets), None, [target, c.article, *c.linked, notices, c.run], **parts.HIDDEN
+        handlers.make_restore(targets), None, [target, c.article, *c.linked, usual, notices, c.run], **parts.HIDDEN
     )
     folded: list[Any] = [c.temperature, c.top_p, c.length, c.seed, *c.methods.values()]
     lengths = {p.name: p.max_new_tokens for p in PRESETS.values()}
@@ -201,7 +202,7 @@ def build(stage: Stage) -> Player:
     gr.on(expected_events, handlers.make_expect(targets), [*shown, stage.loaded], c.expected, **latest)
     defaults = {"top_p": 1, "length": targets.first.preset.max_new_tokens, "target": targets.name}
     defaults |= {menu.key: menu.usual for menu in MENUS} | {knob.key: knob.first for knob in KNOBS}
-    link = _LINK.replace("DEFAULTS", json.dumps(defaults))
+    link = _LINK.replace("DEFAULTS", json.dumps(defaults)).replace("LENGTHS", json.dumps(lengths))
     named = [*c.linked, target]
     gr.on([c.count.change, *(s.change for s in named)], None, named, js=link, **parts.HIDDEN)
 
