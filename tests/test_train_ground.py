@@ -277,6 +277,7 @@ def test_what_is_no_result_is_not_merged(tmp_path, capsys):
     [
         ("drafter", ["--family", "lstm", "--init", "x", "--d-state", "8"], "--d-state has no effect beside --init"),
         ("drafter", ["--family", "t5", "--max-match", "3"], "--max-match has no effect with --family t5"),
+        ("drafter", ["--family", "cnn", "--decoder-layers", "1"], "--decoder-layers has no effect without --family t5"),
         ("drafter", ["--family", "cnn", "--recipe", "seqkd", "--temperature", "2"], "--temperature has no effect with"),
         ("drafter", ["--family", "cnn", "--cache", "pyproject.toml"], "--cache must be a folder"),
         ("ngram", ["--pseudo-copies", "2"], "--pseudo-copies has no effect without --pseudo"),
