@@ -13,6 +13,7 @@ from fastllm import console
 from fastllm.analysis.metrics import Metrics, summarise
 from fastllm.analysis.timing import Timing, alternating, compare_runs
 from fastllm.config import Sampling, Settings
+from fastllm.options import METHOD, Bound, check_used, defaults_of
 from fastllm.trace import Step, Trace, to_json
 
 # Okabe-Ito hues where the terminal has them; every status has a sign of its own besides.
@@ -29,12 +30,17 @@ _RESET = "\x1b[0m"
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m fastllm", description=__doc__)
+    _add_arguments(parser)
+    return parser
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("article", help="a text file, or - for standard input")
     parser.add_argument("--target", default="mini", help="mini, t5-base, t5-large, flan-t5-xl, a folder or a hub name")
     parser.add_argument(
         "--drafter", default="ngram", help="ngram, lookup, ngram:3@baseline, t5+lookup, lookup-then-ngram:2 ..."
     )
-    parser.add_argument("--n", type=int, default=3, help="order of the n-gram drafter, 1 to 5")
+    parser.add_argument("--n", type=int, default=3, help="order of --drafter ngram, 1 to 5")
     parser.add_argument("--gamma", type=int, default=4, help="draft length")
     console.add_method_arguments(parser)
     parser.add_argument("--temperature", type=float, default=0.0)
@@ -50,7 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--baseline", action="store_true", help="time plain decoding of the same article too")
     parser.add_argument("--json", type=Path, default=None, metavar="OUT.json", help="write the trace")
     parser.add_argument("--color", choices=("auto", "always", "never"), default="auto")
-    return parser
+
+
+# What has an effect only beside something else.
+_BOUND = (
+    *METHOD,
+    Bound(("n",), "without --drafter ngram", lambda args: args.drafter.strip() == "ngram"),
+)
 
 
 def _paint(text: str, style: str, color: bool) -> str:
@@ -132,6 +144,7 @@ def _settings(args: argparse.Namespace, blocked: int, length: int) -> Settings:
 
 
 def _run(args: argparse.Namespace) -> Trace:
+    check_used(args, defaults_of(_add_arguments), _BOUND)
     _settings(args, 0, 1)  # a wrong number is told before anything is read
     if args.json:
         console.check_writable(args.json)
@@ -148,7 +161,7 @@ def _run(args: argparse.Namespace) -> Trace:
     target = load_target(args.target, args.device, args.engine)
     console.tell(target.notes)
     settings = _settings(args, target.preset.no_repeat_ngram_size, target.preset.max_new_tokens)
-    drafter = load_drafter(target, f"ngram:{args.n}" if args.drafter == "ngram" else args.drafter)
+    drafter = load_drafter(target, f"ngram:{args.n}" if args.drafter.strip() == "ngram" else args.drafter)
     carried, asked = Carried(), settings
     settings = carried.begin(asked, drafter.name)
     color = args.color == "always" or (args.color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)

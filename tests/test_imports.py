@@ -26,7 +26,7 @@ LAYERS = [
         "sheet",
         "visible",
     },
-    {"sampling", "trees", "verify", "rules", "rules.*", "lengths", "drafters.errors"},
+    {"sampling", "trees", "verify", "rules", "rules.*", "lengths", "options", "drafters.errors"},
     {"targets", "targets.*", "targets.graphs.*"},
     {"drafters.base"},
     {"drafters.*"},

@@ -217,7 +217,7 @@ def test_a_damaged_file_is_told_as_such(tmp_path):
         (["target", "--max-article", "0"], "--max-article must be 16"),
         (["target", "--limit", "0"], "--limit must be 1"),
         (["ngram", "--limit", "0"], "--limit must be 1"),
-        (["ngram", "--heldout-limit", "0"], "--heldout-limit must be 1"),
+        (["ngram", "--heldout", "x", "--heldout-limit", "0"], "--heldout-limit must be 1"),
     ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(arguments, words, pairs, tmp_path, capsys):

@@ -61,7 +61,8 @@ def lstm(tiny_folder, pairs, tmp_path):
 
     def arguments(*more: str) -> list[str]:
         return ["drafter", "--family", "lstm", "--target", str(tiny_folder), "--data", str(pairs), "--validation",
-                str(pairs), "--steps", "1", "--batch-size", "2", "--alpha-articles", "2", "--d-state", "8", "--cache",
+                str(pairs), "--steps", "1", "--batch-size", "2", "--alpha-articles", "2",
+                *([] if "t5" in more else ["--d-state", "8"]), "--cache",
                 str(pairs.parent / "cache"), "--state", str(tmp_path / "state"), "--out", str(tmp_path / "out"),
                 *more]  # fmt: skip
 
@@ -244,8 +245,14 @@ def test_names_stand_for_content(tiny_folder, tmp_path):
         (["--table", "none.md"], "There is no file none.md"),
         (["--table", "pyproject.toml"], "needs the lines <!-- benchmark-tiny:begin -->"),
         (["--state", "pyproject.toml"], "--state must be a folder"),
-        (["--merge", "tests/data/none.json"], "No such file"),
-        (["--merge", "{wrong}"], "is no result of"),
+        (["--json", "pyproject.toml/a/b.json"], "pyproject.toml on the way there is a file"),
+        (["--json", "/proc/out.json"], "cannot be written"),
+        (["--merge", "{wrong}"], "--target has no effect beside --merge"),
+        (["--rollback", "nan"], "--rollback has no effect without --rule bild"),
+        (["--nodes", "4", "--rule", "block"], "--nodes has no effect without --rule follow or siblings"),
+        (["--temperature", "1", "--peer-articles", "1"], "--peer-articles has no effect without 0 in --temperature"),
+        (["--top-p", "nan"], "Top-p must be"),
+        (["--temperature", "nan"], "Temperature must be"),
     ],
 )
 def test_an_evaluation_that_cannot_be_written_is_not_begun(more, words, tiny_folder, pairs, tmp_path, capsys):
@@ -255,6 +262,47 @@ def test_an_evaluation_that_cannot_be_written_is_not_begun(more, words, tiny_fol
     assert main(["evaluate", "--target", str(tiny_folder), "--data", str(pairs), "--articles", "1", "--drafters",
                  "lookup", "--gamma", "2", "--temperature", "0", "--max-new-tokens", "4", *more]) == 2  # fmt: skip
     assert words in capsys.readouterr().err
+
+
+def test_what_is_no_result_is_not_merged(tmp_path, capsys):
+    """A file that is not there, and one of something else."""
+    wrong = write(tmp_path / "wrong.json", [{"rows": []}])
+    for file, words in ((tmp_path / "none.json", "No such file"), (wrong, "is no result of")):
+        assert main(["evaluate", "--merge", str(file)]) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("step", "more", "words"),
+    [
+        ("drafter", ["--family", "lstm", "--init", "x", "--d-state", "8"], "--d-state has no effect beside --init"),
+        ("drafter", ["--family", "t5", "--max-match", "3"], "--max-match has no effect with --family t5"),
+        ("drafter", ["--family", "cnn", "--decoder-layers", "1"], "--decoder-layers has no effect without --family t5"),
+        ("drafter", ["--family", "cnn", "--recipe", "seqkd", "--temperature", "2"], "--temperature has no effect with"),
+        ("drafter", ["--family", "cnn", "--cache", "pyproject.toml"], "--cache must be a folder"),
+        ("ngram", ["--pseudo-copies", "2"], "--pseudo-copies has no effect without --pseudo"),
+        ("ngram", ["--heldout-limit", "2"], "--heldout-limit has no effect without --heldout"),
+        ("ngram", ["--pseudo", "x", "--limit", "2"], "--limit has no effect beside --pseudo without --mix-highlights"),
+        ("ngram", ["--out", "pyproject.toml"], "--out must be a folder"),
+        ("data", ["--out", "tests"], "--out must be a file"),
+        ("pseudo", ["--out", "/proc/x.jsonl"], "cannot be written"),
+        ("calls", ["--json", "tests"], "--json must be a file"),
+        ("calls", ["--json", "pyproject.toml"], "is no file of curves"),
+        ("costs", ["--temperature", "inf"], "Temperature must be"),
+        ("methods", ["--temperature", "nan"], "Temperature must be"),
+        ("methods", ["--gamma", "99"], "gamma must be between"),
+        ("exact", ["--gamma", "0"], "gamma must be between"),
+    ],
+)
+def test_what_a_step_could_not_use_or_write_is_told_before_the_work(step, more, words, tmp_path, capsys, monkeypatch):
+    """Options without effect, places where nothing can be put, numbers that are none: no model is loaded."""
+    monkeypatch.setattr("fastllm.targets.load.read_tokenizer", lambda where: pytest.fail("a model was loaded"))
+    needed = {"drafter": ["--validation", "x", "--state", str(tmp_path / "state"), "--out", str(tmp_path / "out")],
+              "ngram": ["--out", str(tmp_path / "out")]}  # fmt: skip
+    assert main([step, *needed.get(step, []), *more]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
 
 
 def test_records_of_something_else_are_told(tmp_path, capsys):

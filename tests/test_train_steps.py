@@ -81,10 +81,15 @@ def test_a_cut_run_resumes_to_the_same_weights(data, trained, tmp_path):
     assert max(float((one[k] - two[k]).abs().max()) for k in one) < 2e-3
 
 
-def test_a_given_t5_can_be_fine_tuned(data, tiny_folder, tmp_path):
-    """--base starts from a model's own weights and tokenizer, and changes them."""
-    arguments = train_arguments(data, tmp_path, "summarize=2")
-    assert main([*arguments, "--base", str(tiny_folder)]) == 0
+def test_a_given_t5_can_be_fine_tuned(data, tiny_folder, tmp_path, capsys):
+    """--base starts from a model's own weights and tokenizer, and changes them; sizes beside it would do nothing."""
+    arguments = ["target", "--base", str(tiny_folder), "--data", str(data), "--state", str(tmp_path / "state"), "--out",
+                 str(tmp_path / "target"), "--steps", "summarize=2", "--batch-size", "4", "--max-article", "64",
+                 "--max-summary", "16", "--mixed-precision", "no"]  # fmt: skip
+    for unused in ("--layers", "--d-model", "--vocab-size", "--text", "--validate-every"):
+        assert main([*arguments, unused, "64"]) == 2
+        assert f"{unused} has no effect " in capsys.readouterr().err
+    assert main(arguments) == 0
     before, after = weights(tiny_folder), weights(tmp_path / "target")
     assert any(float((before[k] - after[k]).abs().max()) > 1e-4 for k in before)
 
@@ -342,9 +347,16 @@ def test_results_can_be_merged(evaluation, tmp_path, capsys):
     assert len(merged["rows"]) == len(evaluation["rows"])
     assert merged["target"]["plain"] == evaluation["target"]["plain"]
     later = {**evaluation["rows"][0], "tau": 9.0, "articles": 50}
-    halves[1].write_text(json.dumps({**evaluation, "rows": [later], "articles": 50}))
+    halves[1].write_text(json.dumps({**evaluation, "rows": [later], "articles": 50, "peers": []}))
     assert main(arguments) == 0
     merged = json.loads(out.read_text())
+    # What was compared with peers in turns stays together: the last comparison that there is.
+    assert evaluation["peers"]
+    assert merged["peers"] == evaluation["peers"]
+    renewed = [{**row, "articles": 50} for row in evaluation["peers"][:1]]
+    halves[1].write_text(json.dumps({**evaluation, "rows": [later], "articles": 50, "peers": renewed}))
+    assert main(arguments) == 0
+    assert json.loads(out.read_text())["peers"] == renewed
     assert [r["tau"] for r in merged["rows"] if r["articles"] == 50] == [9.0]
     assert merged["articles"] == 50
     halves[1].write_text(json.dumps({**evaluation, "target": {**evaluation["target"], "sha256": "other"}}))

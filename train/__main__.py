@@ -6,6 +6,9 @@ import argparse
 import importlib
 import sys
 
+from fastllm.options import check_used, defaults_of
+from train.options import bounds_of, check_places
+
 STEPS = {
     "data": "clean CNN/DailyMail pairs into one jsonl file",
     "target": "train the tokenizer and the `mini` target, or fine-tune a T5",
@@ -32,7 +35,7 @@ def build_parser(argv: list[str]) -> argparse.ArgumentParser:
         if argv and argv[0] == name:
             module = importlib.import_module(f"train.steps.{name}")
             module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+            sub.set_defaults(run=module.run, add_arguments=module.add_arguments)
     return parser
 
 
@@ -40,9 +43,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run a step; the exit status is 2 where its input is at fault, with one sentence on standard error."""
     argv = sys.argv[1:] if argv is None else argv
     args = build_parser(argv).parse_args(argv)
-    run = args.run
-    del args.run
+    run, add_arguments = args.run, args.add_arguments
+    del args.run, args.add_arguments
     try:
+        defaults = defaults_of(add_arguments)
+        check_used(args, defaults, bounds_of(args.step, defaults))
+        check_places(args.step, args)
         run(args)
     except (OSError, ValueError) as error:
         print(f"train {args.step}: {error}", file=sys.stderr)

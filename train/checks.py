@@ -21,30 +21,6 @@ def at_least(low: int, args: argparse.Namespace, *names: str) -> None:
             raise ValueError(f"--{name.replace('_', '-')} must be {low} or more, not {value}.")
 
 
-def no_folder(args: argparse.Namespace, *names: str) -> None:
-    """Refuse a folder where a file will be written; before the work, not after it.
-
-    Raises:
-        ValueError
-    """
-    for name in names:
-        place = getattr(args, name)
-        if place and place.is_dir():
-            raise ValueError(f"--{name.replace('_', '-')} must be a file, and {place} is a folder.")
-
-
-def no_file(args: argparse.Namespace, *names: str) -> None:
-    """Refuse a file where a folder will be filled; before the work, not after it.
-
-    Raises:
-        ValueError
-    """
-    for name in names:
-        place = getattr(args, name)
-        if place and place.exists() and not place.is_dir():
-            raise ValueError(f"--{name.replace('_', '-')} must be a folder, and {place} is a file.")
-
-
 def numbers(args: argparse.Namespace, kind: Callable[[str], T], name: str) -> list[T]:
     """The option `name` as numbers separated by commas, at least one.
 

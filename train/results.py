@@ -144,8 +144,9 @@ def merge(results: Sequence[dict]) -> dict:
     """Results on one target and one source, one per temperature or family say, as one.
 
     Each row was measured against plain decoding within its own run, and says over how many articles; of two for the
-    same drafter, gamma, temperature and method the later result's counts. The first result's facts about the machine
-    and its ROUGE are kept; the commands of all are named.
+    same drafter, gamma, temperature and method the later result's counts. So do the comparison with peers and Big
+    Little Decoder's curve, whole: their rows were measured in turns and belong together. The first result's facts about
+    the machine and its ROUGE are kept; the commands of all are named.
 
     Raises:
         ValueError: the results differ in target or data.
@@ -167,6 +168,7 @@ def merge(results: Sequence[dict]) -> dict:
         "articles": max(r["articles"] for r in results),
         "greedy_mismatches": sum(r["greedy_mismatches"] for r in results),
         "command": "`, `".join(r["command"] for r in results),
+        "peers": next((r["peers"] for r in reversed(results) if r.get("peers")), []),
         "bild": next((r["bild"] for r in reversed(results) if r.get("bild")), None),
         "seconds": round(sum(r["seconds"] for r in results), 1),
     }

@@ -26,9 +26,6 @@ COPY_MODELS: dict[str, tuple[type[CopyModel], dict[str, int]]] = {
     "cnn": (CnnModel, {"d_state": 96, "layers": 2, "kernel": 4, "article_kernel": 3}),
 }
 FAMILIES = (*COPY_MODELS, "t5")
-# The sizes that a fresh drafter of a family can be given.
-_COPY_SIZES = ("layers", "max_match", "d_state", "article_kernel", "pieces")
-SIZES: dict[str, tuple[str, ...]] = {**dict.fromkeys(COPY_MODELS, _COPY_SIZES), "t5": ("layers", "decoder_layers")}
 # A fresh drafter whose embeddings would be larger than this in float16 gives rows to frequent pieces only.
 LARGEST, OWN, SHARED = 8_000_000, 8192, 256
 
@@ -153,22 +150,6 @@ def _until(row: list[int], eos_id: int) -> tuple[int, ...]:
     return tuple(row[: row.index(eos_id) + 1] if eos_id in row else row)
 
 
-def check_sizes(family: str, given: Sequence[str]) -> None:
-    """Refuse a size of another family, which would not be used.
-
-    Args:
-        given: names of the sizes asked for, as in :data:`SIZES`.
-
-    Raises:
-        ValueError
-    """
-    for name in given:
-        if name not in SIZES[family]:
-            families = " and ".join(f for f in FAMILIES if name in SIZES[f])
-            option = "--" + name.replace("_", "-")
-            raise ValueError(f"{option} is a size of {families}, not of {family}: leave it out.")
-
-
 def check_family(family: str, target: Target, init: Path | None) -> None:
     """Refuse, before anything is computed, a fresh drafter that cannot be made from this target.
 
@@ -271,7 +252,7 @@ def new_student(
     Args:
         examples: by whose texts pieces are frequent.
         pieces: how many frequent ones have an embedding of their own in a fresh LSTM or CNN; None: all that fit.
-        given: sizes of a fresh one that are not the family's, by the names in :data:`SIZES`.
+        given: sizes of a fresh one that are not the family's, by their options' names.
 
     Raises:
         ValueError: no such family, or a folder that holds no drafter of it for this target.

@@ -21,7 +21,7 @@ import torch
 from fastllm import console
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
-from train.checks import at_least, no_folder
+from train.checks import at_least
 from train.files import write_json
 from train.record import Record
 
@@ -94,10 +94,27 @@ def curves(targets: Sequence[Target], lengths: Sequence[int], repeats: int) -> l
     return [[1e3 * statistics.median(times) for times in kept] for kept in seconds]
 
 
+def kept_in(file: Path | None) -> dict[str, Any]:
+    """The curves that `file` holds, by target; empty where there is none.
+
+    Raises:
+        ValueError: it holds something else, which would be lost.
+    """
+    if file is None or not file.exists():
+        return {}
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        kept = None
+    if not isinstance(kept, dict):
+        raise ValueError(f"{file} is no file of curves by target to put another into: give --json another.")
+    return kept
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure, print the curve, and put it into the file."""
     at_least(1, args, "repeats")
-    no_folder(args, "json")
+    kept_in(args.json)  # before the work
     record = Record("calls", vars(args), [])
     target = load_target(args.target)
     names = [n for n in ENGINES if n == "torch" or target.engine.name == "onnx"]
@@ -123,5 +140,4 @@ def run(args: argparse.Namespace) -> None:
     for name, ms in result["ms"].items():
         print(f"{name}: " + ", ".join(f"{k}: {x:.2f} ms ({x / ms[0]:.2f})" for k, x in zip(LENGTHS, ms, strict=True)))
     if args.json:
-        kept = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else {}
-        write_json(args.json, {**kept, args.target: result})
+        write_json(args.json, {**kept_in(args.json), args.target: result})

@@ -21,7 +21,7 @@ from fastllm.drafters import load_drafter
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from fastllm.trace import Step
-from train.checks import at_least, no_folder, numbers
+from train.checks import at_least, numbers
 from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
 
@@ -145,8 +145,10 @@ def table(rows: Sequence[Costs]) -> str:
 
 def run(args: argparse.Namespace) -> None:
     at_least(1, args, "articles")
-    no_folder(args, "json")
     temperatures = numbers(args, float, "temperature")
+    for temperature in temperatures:
+        Sampling(temperature)
+    Settings(args.gamma, seed=args.seed, top=args.top)
     target = load_target(args.target, engine=args.engine)
     articles = [p.article for p in sample_pairs(args.data, args.split, args.articles, args.seed)]
     settings = Settings(

@@ -40,7 +40,7 @@ from train.losses import cross_entropy, divergence
 from train.recipes import RECIPES, Recipe
 from train.record import Record
 from train.state import has_progress, load_progress, load_state, save_state
-from train.students import FAMILIES, SIZES, Student, check_family, check_sizes, new_student
+from train.students import FAMILIES, Student, check_family, new_student
 from train.summaries import summarise
 
 WARMUP = 50
@@ -171,7 +171,7 @@ def learning_rate(lr: float, step: int, steps: int) -> float:
 
 def _sizes(args: argparse.Namespace) -> dict[str, int]:
     """The sizes asked for, by name."""
-    names = dict.fromkeys(name for names in SIZES.values() for name in names)
+    names = ("layers", "decoder_layers", "max_match", "d_state", "article_kernel", "pieces")
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
@@ -210,7 +210,6 @@ def run(args: argparse.Namespace) -> None:
     target = load_target(args.target, str(accelerator.device))
     console.tell(target.notes)
     check_family(args.family, target, args.init)
-    check_sizes(args.family, list(_sizes(args)))
     if args.teacher_top_k > target.vocab_size:
         raise ValueError(
             f"--teacher-top-k is {args.teacher_top_k} and the target has {target.vocab_size} tokens: give fewer."

@@ -21,7 +21,7 @@ from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from train import bild
-from train.checks import at_least, no_file, numbers
+from train.checks import at_least, numbers
 from train.corpus import split_sentences
 from train.data import HUB_NAME, Pair, sample_pairs
 from train.files import write_json
@@ -94,7 +94,6 @@ def _check_places(args: argparse.Namespace, target: str) -> None:
     Raises:
         ValueError
     """
-    no_file(args, "state", "traces")
     if args.table:
         check_marks(args.table, recorded_name("benchmark", target))
 
@@ -134,7 +133,7 @@ def method_of(args: argparse.Namespace, gammas: Sequence[int], temperatures: Seq
     method = Method(args.rule, args.lengths, rule.threshold(args.rollback), *size)
     for gamma in gammas:
         for temperature in temperatures:
-            settings = Settings(gamma, Sampling(temperature), **method.settings())
+            settings = Settings(gamma, Sampling(temperature, top_p=args.top_p), **method.settings())
             rule_of(settings), lengths_of(settings)
     return method
 

@@ -169,6 +169,7 @@ def run(args: argparse.Namespace) -> None:
     """Compare, write, print."""
     at_least(1, args, "articles")
     at_least(0, args, "sampled")
+    Settings(args.gamma, seed=args.seed)
     mark, place = recorded_name("exact", args.target), args.json and recorded_place(args.json, "exact", args.target)
     if args.table:
         check_marks(args.table, mark)

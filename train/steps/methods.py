@@ -7,13 +7,14 @@ fastest on one half of them goes into the table, as measured on the other, besid
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 from fastllm import console
-from fastllm.config import ASSETS
+from fastllm.config import ASSETS, Sampling, Settings
 from fastllm.recorded import recorded_name, recorded_place
 from fastllm.targets.load import load_target
-from train.checks import at_least, no_file, numbers
+from train.checks import at_least, numbers
 from train.contest import halves, jobs_of, lines_of, load, row_of_halves, table
 from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
@@ -45,8 +46,9 @@ def run(args: argparse.Namespace) -> None:
     at_least(4, args, "articles")  # two to choose settings on, two to measure them on
     at_least(1, args, "max_new_tokens")
     at_least(0, args, "seed")
-    no_file(args, "state")
     gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")
+    for gamma, temperature in itertools.product(gammas, temperatures):
+        Settings(gamma, Sampling(temperature))
     keys = [one.key for one in NAMED] if args.methods == "all" else [k.strip() for k in args.methods.split(",")]
     if unknown := sorted(set(keys) - {one.key for one in NAMED}):
         known = ", ".join(one.key for one in NAMED)

@@ -9,6 +9,7 @@ out alone; the searches begin from nothing, from all feed-forward layers, and fr
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def costs_of(text: str, family: Family) -> Costs:
     wanted = ("whole", "row", *family.kinds)
     try:
         given = {name: float(value) for name, _, value in (part.partition("=") for part in text.split(","))}
-        if set(given) != set(wanted) or min(given.values()) < 0:
+        if set(given) != set(wanted) or not all(0 <= value < math.inf for value in given.values()):
             raise ValueError
     except ValueError:
         example = ",".join(f"{name}=0.05" for name in wanted)
@@ -76,8 +77,6 @@ def run(args: argparse.Namespace) -> None:
     """Search; write skip.json and record.json."""
     at_least(1, args, "articles", "evaluations", "max_new_tokens")
     at_least(0, args, "seed", "least")
-    if args.out.exists() and not args.out.is_dir():
-        raise ValueError(f"--out must be a folder, and {args.out} is a file.")
     record = Record("skip", vars(args), [args.data])
     target = load_target(args.target, engine=args.engine)
     config = target.checkpoint.config
