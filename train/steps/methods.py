@@ -20,7 +20,7 @@ from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
 from train.measure import Job, Plan, measure, mismatches
 from train.named import NAMED
-from train.record import Record
+from train.record import Record, without_folders
 from train.results import plain_row
 from train.table import check_marks, write_between
 
@@ -88,7 +88,8 @@ def run(args: argparse.Namespace) -> None:
         "chosen_on": len(halves(args.articles)[0]),
         "lines": lines_of(named, rows),
         "rows": rows,
-        "lacking": lacking,
+        # Reasons are sentences with a path in them.
+        "lacking": {spec: " ".join(map(without_folders, why.split(" "))) for spec, why in lacking.items()},
         "greedy_mismatches": wrong,
         **record.as_dict(),
         "seconds": round(sum(one.seconds for one in found), 1),

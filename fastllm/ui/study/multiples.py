@@ -74,13 +74,13 @@ def _figure(panel: Panel, axes: Axes, xs: Sequence[float]) -> str:
     marks = []
     for tick in axes.ticks:
         _, y = at(xs[0], tick)
-        marks.append(f'<line class="grid" x1="{LEFT}" x2="{W}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        marks.append(f'<text class="y" x="{LEFT - 4}" y="{y + 4:.1f}">{tick:g}{_text(axes.unit)}</text>')
+        marks.append(f'<line class="grid" x1="{LEFT}" x2="{W}" y1="{y:.0f}" y2="{y:.0f}"/>')
+        marks.append(f'<text class="y" x="{LEFT - 4}" y="{y + 4:.0f}">{tick:g}{_text(axes.unit)}</text>')
     if axes.level is not None:
         _, y = at(xs[0], axes.level)
-        marks.append(f'<line class="level" x1="{LEFT}" x2="{W}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        marks.append(f'<line class="level" x1="{LEFT}" x2="{W}" y1="{y:.0f}" y2="{y:.0f}"/>')
     for x in xs:
-        marks.append(f'<text class="x" x="{at(x, low)[0]:.1f}" y="{H - 8}">{x:g}</text>')
+        marks.append(f'<text class="x" x="{at(x, low)[0]:.0f}" y="{H - 8}">{x:g}</text>')
     if panel.beside:
         marks.append(f'<polyline class="beside" points="{_path(at(*p) for p in panel.beside)}"/>')
     marks.append(f'<polyline class="line" points="{_path(at(p.x, p.y) for p in panel.points)}"/>')
@@ -88,9 +88,9 @@ def _figure(panel: Panel, axes: Axes, xs: Sequence[float]) -> str:
         x, y = at(p.x, p.y)
         if p.low is not None and p.high is not None:
             ends = at(p.x, p.low)[1], at(p.x, p.high)[1]
-            marks.append(f'<line class="range" x1="{x:.1f}" x2="{x:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}"/>')
+            marks.append(f'<line class="range" x1="{x:.0f}" x2="{x:.0f}" y1="{ends[0]:.0f}" y2="{ends[1]:.0f}"/>')
         kind = "few" if p.few else "point"
-        marks.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{_text(p.words)}</title></circle>')
+        marks.append(f'<circle class="{kind}" cx="{x:.0f}" cy="{y:.0f}" r="4"><title>{_text(p.words)}</title></circle>')
     # Every point is in the table below: said here are the first and the last.
     said = _text(f"{panel.name}: " + "; ".join(p.words for p in panel.points[:: max(1, len(panel.points) - 1)]))
     note = f"<small>{_text(panel.note)}</small>" if panel.note else ""
@@ -101,7 +101,8 @@ def _figure(panel: Panel, axes: Axes, xs: Sequence[float]) -> str:
 
 
 def _path(points) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    # Whole units of 260: a point is eight wide, and every digit is sent twice.
+    return " ".join(f"{x:.0f},{y:.0f}" for x, y in points)
 
 
 def _table(panels: Sequence[Panel], axes: Axes, xs: Sequence[float]) -> str:
