@@ -141,7 +141,8 @@ def test_the_figures_hold_the_counts():
     assert cells[0] == f"40% ({low:.3g} to {high:.3g})"
     assert [c.split("%")[0] for c in cells] == ["40", "33.3", "0"]
     assert panel.count('class="few"') == 3
-    assert panel.count('class="range"') == 3
+    (ranges,) = re.findall(r'class="range" d="(.*?)"', panel)
+    assert ranges.count("M") == 3
 
 
 def test_the_page_says_that_it_is_recorded():

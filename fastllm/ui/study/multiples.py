@@ -84,11 +84,14 @@ def _figure(panel: Panel, axes: Axes, xs: Sequence[float]) -> str:
     if panel.beside:
         marks.append(f'<polyline class="beside" points="{_path(at(*p) for p in panel.beside)}"/>')
     marks.append(f'<polyline class="line" points="{_path(at(p.x, p.y) for p in panel.points)}"/>')
+    ranges = "".join(
+        f"M{at(p.x, p.low)[0]:.0f} {at(p.x, p.low)[1]:.0f}V{at(p.x, p.high)[1]:.0f}"
+        for p in panel.points
+        if p.low is not None and p.high is not None
+    )
+    marks.append(f'<path class="range" d="{ranges}"/>')
     for p in panel.points:
         x, y = at(p.x, p.y)
-        if p.low is not None and p.high is not None:
-            ends = at(p.x, p.low)[1], at(p.x, p.high)[1]
-            marks.append(f'<line class="range" x1="{x:.0f}" x2="{x:.0f}" y1="{ends[0]:.0f}" y2="{ends[1]:.0f}"/>')
         kind = "few" if p.few else "point"
         marks.append(f'<circle class="{kind}" cx="{x:.0f}" cy="{y:.0f}" r="4"><title>{_text(p.words)}</title></circle>')
     # Every point is in the table below: said here are the first and the last.
