@@ -12,8 +12,9 @@ from fastllm.options import METHOD, Bound
 
 # What `train evaluate --merge` still looks at.
 _MERGING = ("merge", "json", "table")
-_SIZES = ("layers", "max_match", "d_state", "article_kernel", "pieces")
-_T5 = ("decoder_layers",)
+# Of a fresh drafter; all but the first of an LSTM or CNN only.
+SIZES = ("layers", "max_match", "d_state", "article_kernel", "pieces")
+T5_SIZES = ("decoder_layers",)
 
 
 def _greedy(args: argparse.Namespace) -> bool:
@@ -40,9 +41,9 @@ def bounds_of(step: str, defaults: Mapping[str, object]) -> tuple[Bound, ...]:
             Bound(("peer_articles",), "without 0 in --temperature", lambda a: a.peer_articles == 0 or _greedy(a)),
         ),
         "drafter": (
-            Bound((*_SIZES, *_T5), "beside --init, whose drafter has its sizes", lambda args: not args.init),
-            Bound(_SIZES[1:], "with --family t5", lambda args: args.family != "t5"),
-            Bound(_T5, "without --family t5", lambda args: args.family == "t5"),
+            Bound((*SIZES, *T5_SIZES), "beside --init, whose drafter has its sizes", lambda args: not args.init),
+            Bound(SIZES[1:], "with --family t5", lambda args: args.family != "t5"),
+            Bound(T5_SIZES, "without --family t5", lambda args: args.family == "t5"),
             Bound(("temperature",), "with a loss that is no divergence", _diverges),
         ),
         "target": (

@@ -18,7 +18,7 @@ from fastllm.drafters.base import Drafter
 from fastllm.drafters.copying import CopyConfig, CopyModel
 from fastllm.drafters.engine import CopyEngine, EngineState
 from fastllm.drafters.errors import DrafterError
-from fastllm.drafters.shortlist import SHORTLIST, SHORTLIST_GREEDY, ShortlistSession
+from fastllm.drafters.shortlist import ShortlistSession, most_frequent
 from fastllm.loading import LOADING, lazy
 from fastllm.sampling import Sampler, common_prefix
 from fastllm.source import Source
@@ -112,8 +112,7 @@ class CopySession(ShortlistSession):
     def __init__(self, engine: CopyEngine, source: Source, sampler: Sampler) -> None:
         super().__init__(sampler)
         self._engine, self.vocab_size = engine, engine.vocab_size
-        shortlist = SHORTLIST_GREEDY if sampler.settings.greedy else SHORTLIST
-        self._reading, start = engine.read(source.article_ids, shortlist)
+        self._reading, start = engine.read(source.article_ids, most_frequent(sampler))
         self.listed = self._reading.shortlist
         self._tokens: list[int] = []
         self._states: list[EngineState] = [start]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from fastllm.drafters.base import DistributionSession, Draft, ScoringSession
 from fastllm.lengths import Lengths
 from fastllm.sampling import Sampler
 from fastllm.source import Source
+
+if TYPE_CHECKING:
+    from fastllm.targets.base import Target
 
 # How many of the most frequent tokens are listed beside the article's, by whether one of all is drawn or the most
 # probable is taken, which is nearly always the article's or among the first.
@@ -31,18 +34,27 @@ def numbered_by_frequency(tokenizer: Any) -> bool:
     return type(model).__name__ == "Unigram"
 
 
+def frequent_first(target: Target) -> int:
+    """How many of the target's first ids have a piece, where frequent ones come first; 0 where they do not."""
+    return target.legal_size if numbered_by_frequency(target.tokenizer) else 0
+
+
+def most_frequent(sampler: Sampler) -> int:
+    """How many of the most frequent tokens are listed."""
+    return SHORTLIST_GREEDY if sampler.settings.greedy else SHORTLIST
+
+
 def first_and_articles(source: Source, sampler: Sampler, size: int) -> np.ndarray | None:
     """The first ids of a unigram vocabulary, those that end the text, and the article's: int64, ascending.
 
     Args:
-        size: ids below it have a piece.
+        size: as of :func:`frequent_first`.
 
     Returns:
-        None where they would be most of the vocabulary.
+        None where they would be most of the vocabulary, and where its first ids are not the frequent ones.
     """
-    first = SHORTLIST_GREEDY if sampler.settings.greedy else SHORTLIST
     listed = np.zeros(size, bool)
-    listed[:first] = True
+    listed[: most_frequent(sampler)] = True
     listed[[i for i in (*source.article_ids, *sampler.eos_ids) if i < size]] = True
     found = listed.nonzero()[0]
     return found if 2 * len(found) < size else None

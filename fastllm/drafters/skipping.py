@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fastllm.checkpoints import file_sha256
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.errors import DrafterError
-from fastllm.drafters.shortlist import ModelSession, first_and_articles, numbered_by_frequency
+from fastllm.drafters.shortlist import ModelSession, first_and_articles, frequent_first
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 from fastllm.targets.base import Engine, TargetError
@@ -84,7 +84,7 @@ class SkippingDrafter(Drafter):
         self.whole: Engine = target.engine
         self.engine = target.engine.without(family, self.skip)
         self.vocab_size = target.vocab_size
-        self.frequent = target.legal_size if numbered_by_frequency(target.tokenizer) else 0
+        self.frequent = frequent_first(target)
         self.engine.prepare(narrow=self.frequent > 0)
 
     @classmethod
@@ -127,7 +127,7 @@ class SkippingSession(ModelSession):
     def __init__(self, drafter: SkippingDrafter, source: Source, sampler: Sampler) -> None:
         super().__init__(sampler)
         self.vocab_size = drafter.vocab_size
-        self.listed = first_and_articles(source, sampler, drafter.frequent) if drafter.frequent else None
+        self.listed = first_and_articles(source, sampler, drafter.frequent)
         if source.encoded is None:
             reader = drafter.whole.open(source.prompt_ids)
             read = reader.read()

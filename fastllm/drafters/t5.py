@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from fastllm.config import is_folder
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.errors import DrafterError
-from fastllm.drafters.shortlist import ModelSession, first_and_articles, numbered_by_frequency
+from fastllm.drafters.shortlist import ModelSession, first_and_articles, frequent_first
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 from fastllm.targets.base import Engine, Target, TargetError
@@ -33,7 +33,7 @@ class T5Drafter(Drafter):
         """`vocab_size` is the target's; the engine knows the drafter's own decoder start.
 
         Args:
-            frequent: how many of the first ids have a piece, where frequent ones come first; 0 where they do not.
+            frequent: as of :func:`fastllm.drafters.shortlist.frequent_first`.
         """
         self.engine = engine
         self.vocab_size, self.frequent = vocab_size, frequent
@@ -66,7 +66,7 @@ class T5Drafter(Drafter):
                 f"The {cls.title} drafter {where} has a vocabulary of {engine.columns} tokens and the target has "
                 f"{target.vocab_size}: {again}."
             )
-        drafter = cls(engine, target.vocab_size, target.legal_size if numbered_by_frequency(target.tokenizer) else 0)
+        drafter = cls(engine, target.vocab_size, frequent_first(target))
         engine.prepare(narrow=drafter.frequent > 0)
         drafter.checkpoint, drafter.sha256 = checkpoint, checkpoint.sha256
         if is_folder(where):
@@ -110,7 +110,7 @@ class T5Session(ModelSession):
         super().__init__(sampler)
         self._longest = longest
         self.vocab_size = drafter.vocab_size
-        self.listed = first_and_articles(source, sampler, drafter.frequent) if drafter.frequent else None
+        self.listed = first_and_articles(source, sampler, drafter.frequent)
         self._decoder = drafter.engine.open(source.prompt_ids, columns=self.listed)
 
     def room(self, prefix: Sequence[int]) -> int:

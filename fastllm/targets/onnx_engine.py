@@ -182,6 +182,8 @@ class OnnxEngine(Engine):
         self.encoder = None
         if "encoder.onnx" in graph.files:
             self.encoder = onnxruntime.InferenceSession(str(folder / "encoder.onnx"), options, providers=providers)
+        self._products: list[str] = []
+        self._kept = list(range(graph.layers))
         self.pasts = list(range(2 * graph.layers))
         self.crosses = self.pasts if self.encoder is not None else []
         self._angles = np.zeros((2, 0, graph.angles), np.float32)
@@ -191,11 +193,12 @@ class OnnxEngine(Engine):
         return OnnxDecoder(self, prompt_ids, self._start_id, () if read is None else read, columns)
 
     def prepare(self, narrow: bool) -> None:
-        assert (self.headless, self.head) if narrow else self.decoder
+        for name in ("headless", "head") if narrow else ("decoder",):
+            getattr(self, name)
 
     @lazy
     def headless(self) -> onnxruntime.InferenceSession:
-        """The decoder up to what its head reads."""
+        """The decoder, less the same sublayers, up to what its head reads."""
         return self._cut(head=False)
 
     @lazy
@@ -203,9 +206,9 @@ class OnnxEngine(Engine):
         """The head's matrix, (width, columns)."""
         return head_of(self._folder)
 
-    def _cut(self, products: Sequence[str] = (), kept: Sequence[int] | None = None, head: bool = True) -> Any:
-        """A session over :func:`cut`; `kept`: all layers where not given."""
-        graph = cut(self._folder, products, range(self.graph.layers) if kept is None else kept, head)
+    def _cut(self, head: bool) -> onnxruntime.InferenceSession:
+        """A session over :func:`cut`."""
+        graph = cut(self._folder, self._products, self._kept, head)
         packed = self.graph.files["weights.bin"][0] <= PACKED_AT_MOST
         options = _options(threads(), folder=str(self._folder), packed=packed)
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -261,8 +264,4 @@ class _CutEngine(OnnxEngine):
     @lazy
     def decoder(self) -> onnxruntime.InferenceSession:
         """With its head: the search for what to leave out asks for all columns, drafts do not."""
-        return self._cut(self._products, self._kept)
-
-    @lazy
-    def headless(self) -> onnxruntime.InferenceSession:
-        return self._cut(self._products, self._kept, head=False)
+        return self._cut(head=True)

@@ -37,6 +37,7 @@ from train.curriculum import batch_rows
 from train.data import HUB_NAME, Pair, load_pairs, sample_pairs
 from train.files import write_whole
 from train.losses import cross_entropy, divergence
+from train.options import SIZES, T5_SIZES
 from train.recipes import RECIPES, Recipe
 from train.record import Record
 from train.state import has_progress, load_progress, load_state, save_state
@@ -171,8 +172,7 @@ def learning_rate(lr: float, step: int, steps: int) -> float:
 
 def _sizes(args: argparse.Namespace) -> dict[str, int]:
     """The sizes asked for, by name."""
-    names = ("layers", "decoder_layers", "max_match", "d_state", "article_kernel", "pieces")
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return {name: getattr(args, name) for name in (*SIZES, *T5_SIZES) if getattr(args, name) is not None}
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -88,16 +88,6 @@ def _write(result: dict, args: argparse.Namespace) -> None:
     print(update_readme(result, args.table))
 
 
-def _check_places(args: argparse.Namespace, target: str) -> None:
-    """Before hours of work, not after them: what is to be written can be.
-
-    Raises:
-        ValueError
-    """
-    if args.table:
-        check_marks(args.table, recorded_name("benchmark", target))
-
-
 def _read_result(file: Path) -> dict:
     """What an earlier run wrote with --json.
 
@@ -142,10 +132,12 @@ def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
     if args.merge:
         merged = merge([_read_result(Path(p)) for p in args.merge.split(",")])
-        _check_places(args, merged["target"]["name"])
+        if args.table:
+            check_marks(args.table, recorded_name("benchmark", merged["target"]["name"]))
         _write(merged, args)
         return
-    _check_places(args, args.target)
+    if args.table:
+        check_marks(args.table, recorded_name("benchmark", args.target))
     at_least(1, args, "articles", "max_new_tokens")
     at_least(0, args, "rouge_articles", "top", "seed", "peer_articles")
     gammas, temperatures = numbers(args, int, "gamma"), numbers(args, float, "temperature")
