@@ -89,9 +89,11 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
         clock.append(time.perf_counter())
         stop = _stop(draft, settings.nodes if draft.parents else cap, room, target.eos_ids)
         aside = _aside(session, settings, draft, u, verdict)
+        betas = rule.overlaps(draft.ids, p, q, verdict, draft.parents)
         if verdict.order is not None:
             draft, logits, p, u = _along(verdict.order, draft, logits, p, u)
-        step = _record(session, sampler, settings, index, prefix, draft, logits, p, u, verdict, clock, stop, cap, aside)
+        facts = verdict, betas, clock, stop, cap, aside
+        step = _record(session, sampler, settings, index, prefix, draft, logits, p, u, *facts)
         prefix += step.tokens
         yield step
         if prefix[-1] in target.eos_ids or len(prefix) >= settings.max_new_tokens:
@@ -123,6 +125,7 @@ def _record(
     p: torch.Tensor,
     u: Sequence[float],
     verdict: Verdict,
+    betas: Sequence[float],
     clock: list[float],
     stop: Stop,
     cap: int,
@@ -130,7 +133,7 @@ def _record(
 ) -> Step:
     """The Step of one target call. `clock`: the times at its start, after drafting, the target and verification."""
     piece = session.target.piece
-    tested = len(verdict.betas)
+    tested = verdict.tested
     seen = inspect(session.target, sampler, settings, prefix, draft, logits, p, tested)
     drawn = not settings.sampling.greedy
     tokens = tuple(
@@ -141,7 +144,7 @@ def _record(
             p=verdict.p[i],
             q=verdict.q[i],
             u=u[i] if drawn and i < len(verdict.chances) else None,
-            beta=verdict.betas[i] if i < tested else None,
+            beta=betas[i] if i < tested else None,
             p_top=seen.p_top[i],
             q_top=seen.q_top[i],
             by=draft.by[i] if draft.by else "",

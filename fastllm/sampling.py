@@ -60,18 +60,22 @@ def one_hot(ids: Sequence[int], vocabulary: int) -> torch.Tensor:
     return torch.from_numpy(rows)
 
 
-def draw(probs: torch.Tensor, u: float) -> int:
+def draw(probs: torch.Tensor, u: float, otherwise: torch.Tensor | None = None) -> int:
     """The token that inverse-transform sampling picks: the first whose cumulative probability exceeds u * total.
 
     Args:
         probs: shape (vocabulary,), not negative, not all zero; need not sum to 1.
         u: uniform in [0, 1).
+        otherwise: what is drawn from where `probs` are all zero, of the same shape.
     """
     # float64: in float32 the sum over 32 thousand tokens is too coarse for rare ones. Torch adds up in a third of
     # NumPy's time, NumPy looks up in a fifth of torch's.
     weights = probs.numpy()
     cumulative = probs.cumsum(0, dtype=torch.float64).numpy()
-    index = int(cumulative.searchsorted(u * cumulative[-1], side="right"))
+    total = cumulative.item(-1)
+    if otherwise is not None and not total:
+        return draw(otherwise, u)
+    index = int(cumulative.searchsorted(u * total, side="right"))
     if index < len(weights) and weights[index] > 0:
         return index
     # Rounding can land past the last possible token; never emit one of probability zero.
@@ -219,6 +223,8 @@ class Sampler:
         # A copy of all the logits costs as much as their softmax: forbid for its time only.
         rows = logits.numpy()
         blocked = self._blocked_rows(len(rows), prefix, draft, parents)
+        if self.vocab_size >= rows.shape[1] and not any(blocked):
+            return distribution(logits, self.settings)
         padding, kept = rows[:, self.vocab_size :].copy(), [r[b] for r, b in zip(rows, blocked, strict=True)]
         try:
             rows[:, self.vocab_size :] = -np.inf

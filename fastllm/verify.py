@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from fastllm.sampling import draw
@@ -31,7 +30,6 @@ class Verdict:
         accepted: how many draft tokens are kept, 0 .. k.
         token, kind: what the target adds after them; None where the accepted draft ended the text.
         p, q: probability of each draft token, k floats each.
-        betas: sum over the vocabulary of min(p, q) at each *tested* position, min(accepted + 1, k) floats.
         chances: what each token that was tested was kept with, to be compared with its u: of the first min(accepted +
             1, k) tokens, or of all k where the rule judges the draft as a whole.
         order: the nodes of a tree that the k tokens are; None for a chain.
@@ -43,10 +41,14 @@ class Verdict:
     kind: Kind | None
     p: tuple[float, ...]
     q: tuple[float, ...]
-    betas: tuple[float, ...]
     chances: tuple[float, ...] = ()
     order: tuple[int, ...] | None = None
     aside: tuple[Aside, ...] = ()
+
+    @property
+    def tested(self) -> int:
+        """Of the k tokens, those that are kept and the first that is not."""
+        return min(self.accepted + 1, len(self.p))
 
 
 def residual(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
@@ -60,25 +62,32 @@ def residual(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         shape (vocabulary,). Where p - q is nowhere positive, p itself: then p = q up to rounding, and a rejection can
         only come from rounding.
     """
-    return normed((p - q).clamp_min_(0.0), p)
-
-
-def _without(p: torch.Tensor, token: int) -> torch.Tensor:
-    """:func:`residual` where q is one-hot at `token`."""
-    rest = p.clone()
-    rest[token] = 0.0
-    return normed(rest, p)
-
-
-def normed(rest: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """`rest`, written over, divided by its sum; `p` where that is 0. Both of shape (vocabulary,), not negative."""
+    rest = (p - q).clamp_min_(0.0)
     total = float(rest.sum())
     return rest.div_(total) if total > 0 else p
 
 
+def replacement(p: torch.Tensor, q: torch.Tensor | None, token: int, u: float, weight: float = 1.0) -> int:
+    """What is drawn from norm(max(0, weight p - q)) after `token` was refused; from p where that is nowhere positive.
+
+    Args:
+        p, q: shape (vocabulary,), each summing to 1; q None is one-hot at `token`.
+        u: uniform in [0, 1).
+        weight: in (0, 1].
+    """
+    # No sum is needed: draw() does not ask for one of 1.
+    if q is None:
+        rest = torch.from_numpy(p.numpy().copy())
+        rest.numpy()[token] = 0.0
+    else:
+        rest = ((p if weight == 1 else weight * p) - q).clamp_min_(0.0)
+    return draw(rest, u, p)
+
+
 def _picked(rows: torch.Tensor, ids: Sequence[int]) -> list[float]:
     """rows[i, ids[i]]"""
-    return rows.numpy()[np.arange(len(ids)), ids].tolist()
+    values = rows.numpy()
+    return [values.item(i, token) for i, token in enumerate(ids)]
 
 
 def verify(
@@ -108,7 +117,7 @@ def verify(
     k = len(draft)
     p_draft, q_draft = probabilities(draft, p, q, u)
     if k == 0:
-        return Verdict(0, certain[0] if certain else draw(p[0], u[0]), "target", (), (), ())
+        return Verdict(0, certain[0] if certain else draw(p[0], u[0]), "target", (), ())
     accepted = 0
     # u < p / q without the division: q(x) > 0, since x was drawn from q.
     while accepted < k and u[accepted] * q_draft[accepted] < p_draft[accepted]:
@@ -120,15 +129,14 @@ def verify(
         if certain:
             token = certain[accepted]
         else:
-            at = p[accepted]
-            token = draw(_without(at, draft[accepted]) if q is None else residual(at, q[accepted]), u[k])
+            row = None if q is None else q[accepted]
+            token = replacement(p[accepted], row, draft[accepted], u[k])
     elif draft[-1] in eos_ids:
         token, kind = None, None
     else:
         token, kind = certain[k] if certain else draw(p[k], u[k]), "bonus"
     chances = tuple(min(1.0, x / y) for x, y in zip(p_draft[:tested], q_draft[:tested], strict=True))
-    betas = overlaps(p, q, p_draft, tested)
-    return Verdict(accepted, token, kind, tuple(p_draft), tuple(q_draft), betas, chances)
+    return Verdict(accepted, token, kind, tuple(p_draft), tuple(q_draft), chances)
 
 
 def probabilities(
@@ -147,9 +155,19 @@ def probabilities(
     return _picked(p, draft), [1.0] * k if q is None else _picked(q, draft)
 
 
-def overlaps(p: torch.Tensor, q: torch.Tensor | None, p_draft: Sequence[float], tested: int) -> tuple[float, ...]:
-    """sum min(p, q) at the first `tested` positions (beta: Leviathan et al. 2023, Definition 3.1 and Theorem 3.5);
-    shapes of p and q as of :func:`verify`. min(p, one-hot at x) sums to p(x), of which `p_draft` has one a token."""
-    if q is None or not tested:
-        return tuple(p_draft[:tested])
-    return tuple(torch.minimum(p[:tested], q[:tested]).sum(-1).tolist())
+def overlaps(
+    draft: Sequence[int],
+    p: torch.Tensor,
+    q: torch.Tensor | None,
+    verdict: Verdict,
+    parents: Sequence[int] | None = None,
+) -> tuple[float, ...]:
+    """beta at each position that `verdict` tested: the sum over the vocabulary of min(p, q), the chance that what is
+    drawn from q is kept there (Leviathan et al. 2023, Definition 3.1 and Theorem 3.5). No decoder needs it.
+
+    Args:
+        draft, p, q: as of :func:`verify`; min(p, one-hot at x) sums to p(x).
+        parents: None; a tree's are of :func:`fastllm.rules.follow.overlaps`.
+    """
+    n = verdict.tested
+    return verdict.p[:n] if q is None else tuple(torch.minimum(p[:n], q[:n]).sum(-1).tolist())

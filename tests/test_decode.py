@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from fastllm.drafters.copying import CopyConfig
 from fastllm.drafters.lookup import LookupDrafter
 from fastllm.drafters.lstm import LstmDrafter, LstmModel
 from fastllm.drafters.t5 import T5Drafter
+from fastllm.rules import RULES
 from fastllm.trace import from_json, to_json
 from tests.conftest import ARTICLE, TEXTS
 from tests.drafters import ScriptedDrafter, TargetAsDrafter
@@ -216,3 +218,22 @@ def test_what_only_an_inspector_needs_is_in_no_timing(tiny, monkeypatch):
     step = next(autoregressive(tiny.open(ARTICLE), Settings(2, max_new_tokens=6, top=4)))
     assert step.emitted.p_top
     assert step.seconds_other < 0.05
+
+
+def test_what_only_watchers_need_is_on_no_clock(tiny, monkeypatch):
+    """beta and inspection, each made to take 50 ms, add nothing to a step's times."""
+
+    def slow(function):
+        def slower(*args):
+            time.sleep(0.05)
+            return function(*args)
+
+        return slower
+
+    rule = RULES["token"]
+    monkeypatch.setitem(RULES, "token", replace(rule, overlaps=slow(rule.overlaps)))
+    monkeypatch.setattr(decode, "inspect", slow(decode.inspect))
+    drafter, settings = drafter_named("lstm", tiny, ARTICLE), Settings(3, Sampling(temperature=1.0), max_new_tokens=12)
+    steps = run(tiny, ARTICLE, drafter, settings).steps
+    assert any(t.beta is not None for s in steps for t in s.draft)
+    assert min(s.seconds for s in steps) < 0.05

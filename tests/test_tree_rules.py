@@ -18,11 +18,12 @@ from fastllm.drafters import load_drafter
 from fastllm.drafters.base import DistributionSession, Draft, Drafter
 from fastllm.drafters.tree import TrieDrafter, grow, without
 from fastllm.export import to_csv, to_html
-from fastllm.rules.follow import follow
+from fastllm.rules.follow import follow, overlaps
 from fastllm.sampling import Sampler, draw
 from fastllm.targets.load import load_target
 from fastllm.trace import TraceError, from_json, to_json
 from fastllm.trees import children, depths, path, trunk
+from fastllm.verify import overlaps as overlaps_of_chain
 from fastllm.verify import verify
 from tests.conftest import ARTICLE, TEXTS
 from tests.drafters import ScriptedDrafter
@@ -99,7 +100,9 @@ def test_siblings_keep_as_many_as_the_papers_say():
         total = 0.0
         for chance, ids, q in pairs:
             rows = torch.stack([P] * (len(ids) + 1))
-            total += chance * follow(ids, rows, q, [0.0] * (len(ids) + 1), (), [-1] * len(ids)).betas[0]
+            parents = [-1] * len(ids)
+            verdict = follow(ids, rows, q, [0.0] * (len(ids) + 1), (), parents)
+            total += chance * overlaps(ids, rows, q, verdict, parents)[0]
         return total
 
     one = [(float(Q[a]), [a], Q[None]) for a in range(3)]
@@ -140,7 +143,7 @@ def test_a_chain_is_judged_as_by_the_token_rule(seed):
             ours, theirs = follow(ids, p, rows, u), verify(ids, p, rows, u)
             assert (ours.accepted, ours.token, ours.kind) == (theirs.accepted, theirs.token, theirs.kind)
             assert ours.chances == pytest.approx(theirs.chances, abs=1e-5)
-            assert ours.betas == pytest.approx(theirs.betas, abs=1e-5)
+            assert overlaps(ids, p, rows, ours) == pytest.approx(overlaps_of_chain(ids, p, rows, theirs), abs=1e-5)
 
 
 class Fixed(DistributionSession):

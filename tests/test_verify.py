@@ -9,7 +9,7 @@ import torch
 from scipy.stats import chi2
 
 from fastllm.sampling import draw
-from fastllm.verify import residual, verify
+from fastllm.verify import overlaps, replacement, residual, verify
 
 V, N = 8, 6_000
 
@@ -126,8 +126,8 @@ def test_beta_is_the_overlap():
     """beta is the sum of min(p, q), at tested positions only."""
     p = torch.tensor([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]])
     q = torch.tensor([[0.5, 0.5], [0.5, 0.5]])
-    assert verify([1, 0], p, q, [0.0, 0.0, 0.0]).betas == pytest.approx((0.75, 0.5))
-    assert verify([0, 0], p, q, [0.9, 0.0, 0.0]).betas == pytest.approx((0.75,))
+    for ids, u, betas in (([1, 0], [0.0, 0.0, 0.0], (0.75, 0.5)), ([0, 0], [0.9, 0.0, 0.0], (0.75,))):
+        assert overlaps(ids, p, q, verify(ids, p, q, u)) == pytest.approx(betas)
 
 
 def test_no_bonus_after_an_accepted_end_of_text():
@@ -164,3 +164,22 @@ def test_certain_rows_need_not_be_read():
         for eos in ((), (2,)):
             assert verify(draft, p, None, [0.0] * 4, eos, certain) == verify(draft, p, None, [0.0] * 4, eos)
     assert verify([], torch.eye(3)[[2]], None, [0.0], (), [2]) == verify([], torch.eye(3)[[2]], None, [0.0])
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.4])
+@pytest.mark.parametrize("chosen", [True, False])
+def test_a_replacement_is_drawn_from_what_q_leaves_of_p(weight, chosen):
+    """20,000 draws against norm(max(0, w p - q)), q drawn from or one-hot; p itself where nothing is left."""
+    p, q = distributions(3, 2)
+    token = 2
+    left = p.clone() if chosen else (weight * p - q).clamp_min(0.0)
+    if chosen:
+        left[token] = 0.0
+    assert float(left.sum()) > 0
+    generator = torch.Generator().manual_seed(4)
+    u = torch.rand(20_000, generator=generator, dtype=torch.float64).tolist()
+    counts = torch.zeros(V)
+    for x in u:
+        counts[replacement(p, None if chosen else q, token, x, weight)] += 1
+    assert g_test(counts, left / left.sum()) > 1e-4
+    assert replacement(p, p, token, 0.3) == draw(p, 0.3)

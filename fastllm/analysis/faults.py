@@ -28,7 +28,7 @@ def keeps_with_the_weight(
     kept = max((i + 1 for i in range(len(draft)) if u[i] < weights[i + 1]), default=0)
     if kept == verdict.accepted:
         return verdict
-    verdict = replace(verdict, accepted=kept, betas=verdict.betas[: kept + 1], chances=tuple(weights[1:]))
+    verdict = replace(verdict, accepted=kept, chances=tuple(weights[1:]))
     if kept == len(draft):
         ended = draft[-1] in eos_ids
         return replace(verdict, token=None if ended else draw(p[kept], u[-1]), kind=None if ended else "bonus")
@@ -44,8 +44,7 @@ def keeps_the_first_that_passes(
     kept = next((i for i, h in enumerate(verdict.chances) if u[i] >= h), len(draft))
     if kept == verdict.accepted:
         return verdict
-    betas = verdict.betas[: kept + 1]
-    return _resampled_alike(replace(verdict, accepted=kept, betas=betas, kind="resampled"), draft, p, q, u)
+    return _resampled_alike(replace(verdict, accepted=kept, kind="resampled"), draft, p, q, u)
 
 
 def _resampled_alike(

@@ -12,7 +12,8 @@ from fastllm.config import Settings
 from fastllm.rules.bild import bild
 from fastllm.rules.block import block
 from fastllm.rules.follow import follow
-from fastllm.verify import Verdict, verify
+from fastllm.rules.follow import overlaps as overlaps_of_siblings
+from fastllm.verify import Verdict, overlaps, verify
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Rule:
         certain: whether `judge` also takes ``certain``, where the rows of a greedy p are one-hot.
         tree: whether drafts branch, and `judge` also takes ``parents`` (fastllm/trees.py).
         drawn: whether the branches of a tree are drawn from q, not its likeliest tokens.
+        overlaps: beta of each token that was tested, of draft, p, q, the verdict and parents: for watchers only.
         tempered: whether traces hold what other temperatures had made of a token (fastllm/analysis/whatif.py).
     """
 
@@ -45,6 +47,7 @@ class Rule:
     certain: bool = False
     tree: bool = False
     drawn: bool = False
+    overlaps: Callable[..., tuple[float, ...]] = overlaps
     tempered: bool = False
 
     def threshold(self, asked: float | None) -> float:
@@ -83,6 +86,7 @@ RULES: dict[str, Rule] = {
             True,
             follow,
             tree=True,
+            overlaps=overlaps_of_siblings,
         ),
         Rule(
             "siblings",
@@ -92,6 +96,7 @@ RULES: dict[str, Rule] = {
             True,
             follow,
             tree=True,
+            overlaps=overlaps_of_siblings,
             drawn=True,
         ),
         Rule(

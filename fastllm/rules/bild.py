@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from fastllm.trace import Kind
-from fastllm.verify import Verdict, overlaps, probabilities
+from fastllm.verify import Verdict, probabilities
 
 
 def bild(
@@ -43,7 +43,7 @@ def bild(
         if not chances[-1]:
             break
     accepted = int(sum(chances))
-    facts = tuple(p_draft), tuple(q_draft), overlaps(p, q, p_draft, len(chances)), tuple(chances)
+    facts = tuple(p_draft), tuple(q_draft), tuple(chances)
     if accepted == k and k and draft[-1] in eos_ids:
         return Verdict(k, None, None, *facts)
     kind: Kind = "target" if k == 0 else "resampled" if accepted < k else "bonus"

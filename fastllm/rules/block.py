@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from fastllm.sampling import draw, one_hot
-from fastllm.verify import Verdict, normed, overlaps, probabilities
+from fastllm.sampling import draw
+from fastllm.verify import Verdict, probabilities, replacement
 
 
 def block(
@@ -25,7 +25,7 @@ def block(
     k = len(draft)
     p_draft, q_draft = probabilities(draft, p, q, u)
     if k == 0:
-        return Verdict(0, draw(p[0], u[0]), "target", (), (), ())
+        return Verdict(0, draw(p[0], u[0]), "target", (), ())
     weights, chances = [1.0], []
     for i in range(k):
         w = weights[-1]
@@ -36,14 +36,11 @@ def block(
         weights.append(min(1.0, w * p_draft[i] / q_draft[i]))
     chances.append(weights[k])
     accepted = max((i + 1 for i in range(k) if u[i] < chances[i]), default=0)
-    betas = overlaps(p, q, p_draft, min(accepted + 1, k))
-    facts = tuple(p_draft), tuple(q_draft), betas, tuple(chances)
+    facts = tuple(p_draft), tuple(q_draft), tuple(chances)
     if accepted < k:
-        at = p[accepted]
-        row = one_hot([draft[accepted]], len(at))[0] if q is None else q[accepted]
-        # max(0, w p - q) is all zero only up to rounding: then p, as for the token rule.
-        left = normed((weights[accepted] * at - row).clamp_min_(0.0), at)
-        return Verdict(accepted, draw(left, u[k]), "resampled", *facts)
+        row = None if q is None else q[accepted]
+        token = replacement(p[accepted], row, draft[accepted], u[k], weights[accepted])
+        return Verdict(accepted, token, "resampled", *facts)
     if draft[-1] in eos_ids:
         return Verdict(k, None, None, *facts)
     return Verdict(k, draw(p[k], u[k]), "bonus", *facts)

@@ -39,9 +39,7 @@ def follow(
 
     Returns:
         The verdict along ``order``: the nodes kept, then the first child of the last of them where there was one, and
-        its first children; of those kept and that one ``betas`` and ``chances``. A beta is the chance that any of the
-        siblings is kept, given those before the last; of a single child it is the sum of min(p, q). What stands nowhere
-        on the path is ``aside``.
+        its first children; of those kept and that one ``chances``. What stands nowhere on the path is ``aside``.
 
     Raises:
         ValueError: shapes or lengths do not fit.
@@ -51,21 +49,17 @@ def follow(
         raise ValueError(f"a tree of {k} needs p of {k + 1} rows, q of {k} rows and {k + 1} draws")
     parents = range(-1, k - 1) if parents is None else parents
     chances: dict[int, float] = {}
-    betas: list[float] = []
     at, left, here = -1, p[0], children(parents, -1)
     while here:
-        kept, missed, left = None, 1.0, p[at + 1]
+        kept, left = None, p[at + 1]
         for i in here:
-            row = one_hot([draft[i]], p.shape[1])[0] if q is None else q[i]
+            row = _row(draft, p, q, i)
             mine, theirs = float(left[draft[i]]), float(row[draft[i]])
-            chance = min(1.0, mine / theirs) if theirs else float(mine > 0)
-            if kept is None:
-                chances[i] = chance
-                kept = i if u[i] * theirs < mine else None
-            # Of the last sibling the mean over what might have been drawn; of the others, which were drawn, their own.
-            missed *= 1.0 - (min(1.0, float(torch.minimum(left, row).sum())) if i == here[-1] else chance)
+            chances[i] = _chance(mine, theirs)
+            if u[i] * theirs < mine:
+                kept = i
+                break
             left = left_by(left, row)
-        betas.append(1.0 - missed)
         if kept is None:
             break
         at, left, here = kept, p[kept + 1], children(parents, kept)
@@ -84,8 +78,42 @@ def follow(
         kind=None if ended else kind,
         p=tuple(p_of[i] for i in order),
         q=tuple(q_of[i] for i in order),
-        betas=tuple(betas),
         chances=tuple(chances[i] for i in order[:tested]),
         order=tuple(order),
         aside=tuple(Aside(i, p_of[i], q_of[i], chances.get(i)) for i in range(k) if i not in order),
     )
+
+
+def overlaps(
+    draft: Sequence[int],
+    p: torch.Tensor,
+    q: torch.Tensor | None,
+    verdict: Verdict,
+    parents: Sequence[int] | None = None,
+) -> tuple[float, ...]:
+    """beta at each place along the path that `verdict` tested: the chance that any of the siblings there is kept, given
+    those before the last. Of a single child it is the sum of min(p, q).
+
+    Args:
+        draft, p, q, parents: as of :func:`follow`, of whose ``order`` the verdict is.
+    """
+    parents = range(-1, len(draft) - 1) if parents is None else parents
+    betas = []
+    for at in (-1, *(verdict.order or ()))[: verdict.tested]:
+        missed, left, here = 1.0, p[at + 1], children(parents, at)
+        for i in here[:-1]:
+            row = _row(draft, p, q, i)
+            missed *= 1.0 - _chance(float(left[draft[i]]), float(row[draft[i]]))
+            left = residual(left, row)
+        betas.append(1.0 - missed * (1.0 - min(1.0, float(torch.minimum(left, _row(draft, p, q, here[-1])).sum()))))
+    return tuple(betas)
+
+
+def _row(draft: Sequence[int], p: torch.Tensor, q: torch.Tensor | None, node: int) -> torch.Tensor:
+    """What a node was drawn from, shape (vocabulary,)."""
+    return one_hot([draft[node]], p.shape[1])[0] if q is None else q[node]
+
+
+def _chance(p: float, q: float) -> float:
+    """That a token is kept which has these chances in what is left, and where it was drawn."""
+    return min(1.0, p / q) if q else float(p > 0)

@@ -40,14 +40,14 @@ def drawn_steps(rule: str) -> tuple[list[Step], list[tuple]]:
         ids = q.multinomial(1, generator=generator).flatten().tolist()
         u = torch.rand(5, generator=generator).tolist()
         verdict = RULES[rule].judge(ids, p, q, u)
-        at = verdict.accepted
+        at, betas = verdict.accepted, RULES[rule].overlaps(ids, p, q, verdict)
         if at == len(ids):
             continue
         status = ["accepted"] * at + ["rejected"] + ["ignored"] * (len(ids) - at - 1)
         draft = tuple(
             DraftToken(
                 t, f" {t}", s, verdict.p[i], verdict.q[i], u[i] if i < len(verdict.chances) else None,
-                verdict.betas[i] if i < len(verdict.betas) else None, top(p[i], q[i]), top(q[i], p[i]),
+                betas[i] if i < len(betas) else None, top(p[i], q[i]), top(q[i], p[i]),
                 chance=verdict.chances[i] if i < len(verdict.chances) else None,
             )
             for i, (t, s) in enumerate(zip(ids, status, strict=True))
