@@ -166,7 +166,7 @@ def test_certain_rows_need_not_be_read():
     assert verify([], torch.eye(3)[[2]], None, [0.0], (), [2]) == verify([], torch.eye(3)[[2]], None, [0.0])
 
 
-@pytest.mark.parametrize("weight", [1.0, 0.4])
+@pytest.mark.parametrize("weight", [1.0, 0.8])
 @pytest.mark.parametrize("chosen", [True, False])
 def test_a_replacement_is_drawn_from_what_q_leaves_of_p(weight, chosen):
     """20,000 draws against norm(max(0, w p - q)), q drawn from or one-hot; p itself where nothing is left."""
@@ -175,7 +175,7 @@ def test_a_replacement_is_drawn_from_what_q_leaves_of_p(weight, chosen):
     left = p.clone() if chosen else (weight * p - q).clamp_min(0.0)
     if chosen:
         left[token] = 0.0
-    assert float(left.sum()) > 0
+    assert (left > 0).sum() > 1
     generator = torch.Generator().manual_seed(4)
     u = torch.rand(20_000, generator=generator, dtype=torch.float64).tolist()
     counts = torch.zeros(V)

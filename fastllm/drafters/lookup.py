@@ -30,6 +30,8 @@ class LookupSession(DrafterSession):
     def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         """Longest match first; of equal length, the article before the summary. At the start, the article's opening."""
         copied = self._continuation(list(prefix), gamma)
+        if not self._sampler.settings.no_repeat_ngram_size:
+            return Draft(tuple(copied))
         ids: list[int] = []
         for token in copied:
             if token in self._sampler.blocked([*prefix, *ids]):
@@ -40,14 +42,17 @@ class LookupSession(DrafterSession):
     def _continuation(self, prefix: list[int], gamma: int) -> list[int]:
         if not prefix:
             return self._article[:gamma]
+        ends: list[int] | None = None
         for n in range(min(MAX_MATCH, len(prefix)), 0, -1):
             tail = prefix[-n:]
             end = self._index.get(tuple(tail))
             if end is not None:
                 return self._article[end : end + gamma]
-            # The most recent earlier occurrence in the summary itself.
-            for end in range(len(prefix) - 1, n - 1, -1):
-                if prefix[end - n : end] == tail:
+            if ends is None:
+                # Behind where the last token stood before, the most recent place first: no other can end a match.
+                ends = [end for end in range(len(prefix) - 1, 0, -1) if prefix[end - 1] == prefix[-1]]
+            for end in ends:
+                if end >= n and prefix[end - n : end] == tail:
                     return prefix[end : end + gamma]
         return []
 
