@@ -72,7 +72,7 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
         p = one_hot(certain, logits.shape[1]) if certain else sampler.distribution(logits, *rows)
         k = len(draft.ids)
         q = draft.q
-        if q is None and draft.logits is not None and draft.parents is None and not settings.sampling.greedy:
+        if q is None and draft.view is not None and draft.parents is None and not settings.sampling.greedy:
             raise ValueError("a drafter that samples must say which distribution it sampled from")
         u = [0.0] * (k + 1) if settings.sampling.greedy else sampler.uniform(k + 1)
         more: dict = {"certain": certain} if rule.certain else {}
@@ -175,7 +175,7 @@ def _along(
     chain = Draft(
         tuple(draft.ids[i] for i in nodes),
         None if draft.q is None else draft.q[nodes],
-        None if draft.logits is None else draft.logits[nodes],
+        None if (view := draft.view) is None else lambda: view()[nodes],
         tuple(draft.by[i] for i in nodes) if draft.by else (),
         draft.unsure,
         draft.calls,

@@ -119,8 +119,8 @@ def inspect(
     p_top = rows.candidates(p, q)
     q_top: list[tuple[Candidate, ...]] = [()] * k
     q_ranks: Sequence[int | None] = [None] * k
-    if k and q is not None and draft.logits is not None:
-        theirs = Rows(target, draft.logits, settings.top)
+    if k and q is not None and (guess := draft.logits) is not None:
+        theirs = Rows(target, guess, settings.top)
         q_top, q_ranks = theirs.candidates(q, p), theirs.ranks(draft.ids)
     known: list[Tempered | None] = [None] * k
     if rule_of(settings).tempered:

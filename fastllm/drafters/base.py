@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ class Draft:
         ids: the proposed tokens.
         q: shape (k, vocabulary), float32, row i the distribution that ids[i] was *sampled from* (after temperature,
             top-k, top-p and blocking). None says that every token was chosen with certainty: q is one-hot.
-        logits: shape (k, vocabulary), float32, the drafter's own view before all that; None where it has none (lookup).
+        view: makes `logits`; None where the drafter has no view of its own (lookup).
         by: who proposed each token, k names; empty: the drafter itself.
         unsure: whether a length policy ended the draft.
         calls: forward passes of the drafter's models.
@@ -32,11 +32,17 @@ class Draft:
 
     ids: tuple[int, ...]
     q: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
+    view: Callable[[], torch.Tensor] | None = None
     by: tuple[str, ...] = ()
     unsure: bool = False
     calls: int = 0
     parents: tuple[int, ...] | None = None
+
+    @property
+    def logits(self) -> torch.Tensor | None:
+        """Shape (k, vocabulary), float32: the drafter's own view before all that. Only watchers need it, so it is made
+        when it is asked for, off every clock."""
+        return None if self.view is None else self.view()
 
 
 class DrafterSession(ABC):
@@ -126,7 +132,7 @@ class DistributionSession(DrafterSession):
         if not rows:
             return Draft((), unsure=unsure, calls=calls)
         q = None if self.sampler.settings.greedy else torch.stack([q for q in qs if q is not None])
-        return Draft(tuple(ids[len(prefix) :]), q, torch.stack(rows), unsure=unsure, calls=calls)
+        return Draft(tuple(ids[len(prefix) :]), q, lambda: torch.stack(rows), unsure=unsure, calls=calls)
 
 
 class ScoringSession(DistributionSession):

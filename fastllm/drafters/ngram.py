@@ -29,8 +29,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from fastllm.checkpoints import file_sha256
-from fastllm.drafters.base import DistributionSession, Drafter
+from fastllm.drafters.base import DistributionSession, Draft, Drafter
 from fastllm.drafters.errors import DrafterError
+from fastllm.lengths import Lengths
 from fastllm.sampling import Sampler
 from fastllm.source import Source
 
@@ -86,6 +87,7 @@ class NgramDrafter(Drafter):
         self.title = f"{self.order}-gram ({kind})"
         self.vocab_size = len(unigram)
         self._unigram = unigram
+        self._frequent = np.argsort(-unigram, kind="stable").tolist()  # of two alike the lower id, as argmax has it
         self._successors = tuple(successors)
 
     @classmethod
@@ -133,6 +135,38 @@ class NgramDrafter(Drafter):
         Tokens that the training text never showed share KenLM's ``<unk>`` mass equally, so that the exponentials sum
         to 1 within 1e-4. (Where the text shows the whole vocabulary nobody takes that mass, and it is missing.)
         """
+        found, total = self._contexts(prefix)
+        out = self._unigram + np.float32(total)
+        for tokens, logp in found:
+            out[tokens] = logp
+        return out
+
+    def likeliest(self, prefix: Sequence[int], legal: int, blocked: Sequence[int] = ()) -> int:
+        """The argmax of :meth:`log_probs` over the ids below `legal` that are not `blocked` (the first, on a tie),
+        without the V columns: one of the contexts' successors, or the most frequent token that is none of them."""
+        found, total = self._contexts(prefix)
+        best, chosen = -math.inf, -1
+        longer: list[np.ndarray] = []
+        for tokens, logp in reversed(found):
+            for _ in range(len(tokens)):
+                at = int(logp.argmax())
+                token = int(tokens[at])
+                # What a longer context knows is not asked of a shorter one.
+                if token < legal and token not in blocked and not any(_holds(t, token) for t in longer):
+                    if (-logp[at], token) < (-best, chosen):
+                        best, chosen = logp[at], token
+                    break
+                logp[at] = -np.inf
+            longer.append(tokens)
+        for token in self._frequent:
+            if token < legal and token not in blocked and not any(_holds(t, token) for t in longer):
+                logp = self._unigram[token] + np.float32(total)
+                return token if (-logp, token) < (-best, chosen) else chosen
+        return chosen
+
+    def _contexts(self, prefix: Sequence[int]) -> tuple[list[tuple[np.ndarray, np.ndarray]], float]:
+        """The successors of each context of `prefix` that is listed, the shortest first, with their natural-log
+        probabilities (a longer one's override); and what all backoffs sum up to."""
         base = self.vocab_size + 1
         key, digit, found, total = 0, 1, [], 0.0
         for n, level in enumerate(self._successors, 1):
@@ -150,12 +184,12 @@ class NgramDrafter(Drafter):
             if at < len(level.key) and level.key[at] == key:
                 total += level.backoff[at]
                 found.append((level, at, total))
-        out = self._unigram + np.float32(total)
+        lists = []
         for level, at, used in found:
             ids = slice(level.start[at], level.start[at + 1])
             # `used` holds the backoffs up to this context; those of longer contexts still apply to its successors.
-            out[level.token[ids]] = level.logp[ids] + np.float32(total - used)
-        return out
+            lists.append((level.token[ids], level.logp[ids] + np.float32(total - used)))
+        return lists, total
 
     def open(self, source: Source, sampler: Sampler) -> NgramSession:
         """A session; an n-gram model sees nothing of the article."""
@@ -172,6 +206,29 @@ class NgramSession(DistributionSession):
     def next_logits(self, prefix: Sequence[int]) -> torch.Tensor:
         """Natural-log probabilities, float32, shape (V,)."""
         return torch.from_numpy(self._drafter.log_probs(prefix))
+
+    def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
+        """The general loop's draft; greedy, no row of the vocabulary is filled before somebody looks at it."""
+        sampler = self.sampler
+        if not sampler.settings.greedy or (lengths and lengths.asks) or (sampler.first_id is not None and not prefix):
+            return super().propose(prefix, gamma, lengths)
+        ids, start = list(prefix), len(prefix)
+        for _ in range(gamma):
+            ids.append(self._drafter.likeliest(ids, sampler.vocab_size, sampler.blocked(ids)))
+            if ids[-1] in sampler.eos_ids:
+                break
+        new = ids[start:]
+        if not new:
+            return Draft(())
+        return Draft(tuple(new), None, lambda: self._rows(ids, start), calls=len(new))
+
+    def _rows(self, ids: Sequence[int], start: int) -> torch.Tensor:
+        return torch.stack([self.next_logits(ids[:i]) for i in range(start, len(ids))])
+
+
+def _holds(ascending: np.ndarray, token: int) -> bool:
+    at = int(ascending.searchsorted(token))
+    return at < len(ascending) and ascending[at] == token
 
 
 def _unpack(arrays: dict[str, np.ndarray], order: int, vocab_size: int) -> tuple[np.ndarray, list[Successors]]:

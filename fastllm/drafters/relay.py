@@ -37,20 +37,22 @@ class RelaySession(DrafterSession):
                 ids += parts[-1].ids
         by = tuple(name for part, name in zip(parts, self._names, strict=False) for _ in part.ids)
         unsure, calls = parts[-1].unsure, sum(part.calls for part in parts)
-        logits = [part.logits for part in parts if part.ids]
-        if all(x is None for x in logits):
+        parts = [part for part in parts if part.ids]
+        if not any(part.view for part in parts):
             return Draft(tuple(ids), by=by, unsure=unsure, calls=calls)
-        width = next(x.shape[1] for x in logits if x is not None)
-        rows = torch.cat([logits_of(part, width) for part in parts if part.ids])
         q = None
         if not self._sampler.settings.greedy:
-            q = torch.cat([one_hot(p.ids, width) if p.q is None else p.q for p in parts if p.ids])
-        return Draft(tuple(ids), q, rows, by, unsure, calls)
+            width = next(part.q.shape[1] for part in parts if part.q is not None)
+            q = torch.cat([one_hot(p.ids, width) if p.q is None else p.q for p in parts])
+        return Draft(tuple(ids), q, lambda: torch.cat(logits_of(parts)), by, unsure, calls)
 
 
-def logits_of(part: Draft, width: int) -> torch.Tensor:
-    """The logits of a part of k tokens, (k, width); those of a one-hot q where the drafter has no view of its own."""
-    return one_hot(part.ids, width).log() if part.logits is None else part.logits
+def logits_of(parts: Sequence[Draft]) -> list[torch.Tensor]:
+    """The logits of parts of k tokens, each (k, vocabulary); those of a one-hot q where a drafter has no view of its
+    own. One of the parts has one."""
+    rows = [part.logits for part in parts]
+    width = next(x.shape[1] for x in rows if x is not None)
+    return [one_hot(part.ids, width).log() if x is None else x for part, x in zip(parts, rows, strict=True)]
 
 
 class RelayDrafter(PairDrafter):

@@ -76,17 +76,16 @@ class ShortlistSession(DistributionSession):
         """Logits after `prefix`, float32, shape (S,): of the shortlist's tokens, in its order."""
 
     def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
-        """The general loop's draft, drawn within the shortlist: rows of the vocabulary are filled once, at the end."""
+        """The general loop's draft, drawn within the shortlist: no row of the vocabulary is filled but those of q."""
         sampler, listed, most = self.sampler, self.listed, min(gamma, self.room(prefix))
         if listed is None or most < 1 or (lengths and lengths.asks) or (sampler.first_id is not None and not prefix):
             return super().propose(prefix, gamma, lengths)
         ids = list(prefix)
-        logits = np.full((most, self.vocab_size), -np.inf, np.float32)
-        q = None if sampler.settings.greedy else np.zeros(logits.shape, np.float32)
+        found: list[np.ndarray] = []
+        q = None if sampler.settings.greedy else np.zeros((most, self.vocab_size), np.float32)
         for row in range(most):
-            found = self.listed_logits(ids)
-            logits[row, listed] = found
-            token, chosen = sampler.choose_listed(torch.from_numpy(found), listed, ids)
+            found.append(self.listed_logits(ids))
+            token, chosen = sampler.choose_listed(torch.from_numpy(found[-1]), listed, ids)
             if q is not None and chosen is not None:
                 q[row, listed] = chosen.numpy()
             ids.append(token)
@@ -94,7 +93,14 @@ class ShortlistSession(DistributionSession):
                 break
         k = len(ids) - len(prefix)
         rows = None if q is None else torch.from_numpy(q[:k])
-        return Draft(tuple(ids[-k:]), rows, torch.from_numpy(logits[:k]), calls=k)
+        return Draft(tuple(ids[-k:]), rows, lambda: _spread(found, listed, self.vocab_size), calls=k)
+
+
+def _spread(rows: Sequence[np.ndarray], listed: np.ndarray, vocab_size: int) -> torch.Tensor:
+    """Logits of the tokens `listed`, k rows of shape (S,), as those of all: shape (k, V), -inf for the others."""
+    out = np.full((len(rows), vocab_size), -np.inf, np.float32)
+    out[:, listed] = rows
+    return torch.from_numpy(out)
 
 
 class ModelSession(ShortlistSession, ScoringSession):

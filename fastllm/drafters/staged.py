@@ -65,7 +65,8 @@ class StagedSession(DrafterSession):
                     break
         if not ids:
             return Draft((), unsure=unsure, calls=calls)
-        return Draft(tuple(ids), None if greedy else torch.stack(qs), torch.stack(rows), tuple(by), unsure, calls)
+        drawn = None if greedy else torch.stack(qs)
+        return Draft(tuple(ids), drawn, lambda: torch.stack(rows), tuple(by), unsure, calls)
 
 
 class StagedDrafter(PairDrafter):

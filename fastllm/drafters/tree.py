@@ -45,7 +45,7 @@ def grow(
 
 
 def _with_parents(draft: Draft, parents: Sequence[int]) -> Draft:
-    return Draft(draft.ids, draft.q, draft.logits, draft.by, draft.unsure, draft.calls, tuple(parents))
+    return Draft(draft.ids, draft.q, draft.view, draft.by, draft.unsure, draft.calls, tuple(parents))
 
 
 class _Growing:
@@ -138,7 +138,7 @@ class _Growing:
         return Draft(
             ids=tuple(self._ids[i] for i in order),
             q=torch.stack([self._q[i] for i in order]) if drawn and order else None,
-            logits=torch.stack([self._logits[i] for i in order]) if order else None,
+            view=(lambda: torch.stack([self._logits[i] for i in order])) if order else None,
             calls=self._calls,
             parents=tuple(place[self._parents[i]] for i in order),
         )
@@ -178,12 +178,14 @@ class TrieSession(DrafterSession):
         # A chain stays together: depth first, the first drafter's branch before the other's.
         order = sorted(found, key=lambda line: [found[line[: i + 1]][0] for i in range(len(line))])
         index = {line: i for i, line in enumerate(order)}
-        width = next((c.logits.shape[1] for c in chains if c.logits is not None), 0)
-        views = [logits_of(c, width) if width and c.ids else torch.zeros(0, 0) for c in chains]
-        rows = [views[who][place] for who, place in (found[line] for line in order)] if width else []
+
+        def view() -> torch.Tensor:
+            rows = logits_of(chains)
+            return torch.stack([rows[who][place] for who, place in (found[line] for line in order)])
+
         return Draft(
             ids=tuple(line[-1] for line in order),
-            logits=torch.stack(rows) if rows else None,
+            view=view if order and any(c.view for c in chains) else None,
             by=tuple(self._names[found[line][0]] for line in order),
             calls=sum(c.calls for c in chains),
             parents=tuple(index.get(line[:-1], -1) for line in order),
