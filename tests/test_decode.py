@@ -11,10 +11,13 @@ import torch
 from fastllm import decode
 from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, ending_of, make_trace, speculative
+from fastllm.drafters.base import Draft
 from fastllm.drafters.cnn import CnnDrafter, CnnModel
 from fastllm.drafters.copying import CopyConfig
 from fastllm.drafters.lookup import LookupDrafter
 from fastllm.drafters.lstm import LstmDrafter, LstmModel
+from fastllm.drafters.relay import RelayDrafter
+from fastllm.drafters.staged import StagedDrafter
 from fastllm.drafters.t5 import T5Drafter
 from fastllm.rules import RULES
 from fastllm.trace import from_json, to_json
@@ -237,3 +240,21 @@ def test_what_only_watchers_need_is_on_no_clock(tiny, monkeypatch):
     steps = run(tiny, ARTICLE, drafter, settings).steps
     assert any(t.beta is not None for s in steps for t in s.draft)
     assert min(s.seconds for s in steps) < 0.05
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("rule", ["token", "block", "follow", "siblings"])
+def test_no_decoder_looks_at_a_drafters_own_view(tiny, monkeypatch, rule, temperature):
+    """A run that nobody inspects makes no draft's logits, whatever drafts and whatever judges."""
+
+    def looked(draft):
+        raise AssertionError("logits were made")
+
+    monkeypatch.setattr(Draft, "logits", property(looked))
+    settings = Settings(3, Sampling(temperature=temperature), max_new_tokens=12, top=0, rule=rule)
+    lstm, t5 = (drafter_named(name, tiny, ARTICLE) for name in ("lstm", "t5"))
+    for drafter in (lstm, t5, RelayDrafter(drafter_named("lookup", tiny, ARTICLE), lstm), StagedDrafter(t5, lstm)):
+        steps = run(tiny, ARTICLE, drafter, settings).steps
+        assert any(s.draft for s in steps)
+    with pytest.raises(AssertionError, match="logits were made"):
+        run(tiny, ARTICLE, lstm, replace(settings, top=5))

@@ -147,21 +147,26 @@ class NgramDrafter(Drafter):
         found, total = self._contexts(prefix)
         best, chosen = -math.inf, -1
         longer: list[np.ndarray] = []
+
+        def allowed(token: int) -> bool:
+            # What a longer context knows is not asked of a shorter one.
+            return token < legal and token not in blocked and not any(_holds(t, token) for t in longer)
+
         for tokens, logp in reversed(found):
-            for _ in range(len(tokens)):
-                at = int(logp.argmax())
+            # Each falling, until it is below the best so far: mostly the shorter contexts' first one is.
+            while len(tokens) and (value := logp[at := int(logp.argmax())]) >= best and value > -math.inf:
                 token = int(tokens[at])
-                # What a longer context knows is not asked of a shorter one.
-                if token < legal and token not in blocked and not any(_holds(t, token) for t in longer):
-                    if (-logp[at], token) < (-best, chosen):
-                        best, chosen = logp[at], token
+                if allowed(token):
+                    best, chosen = value, token if value > best else min(token, chosen)
                     break
                 logp[at] = -np.inf
             longer.append(tokens)
         for token in self._frequent:
-            if token < legal and token not in blocked and not any(_holds(t, token) for t in longer):
-                logp = self._unigram[token] + np.float32(total)
-                return token if (-logp, token) < (-best, chosen) else chosen
+            value = self._unigram[token] + np.float32(total)
+            if value < best:
+                break
+            if allowed(token):
+                return token if value > best else min(token, chosen)
         return chosen
 
     def _contexts(self, prefix: Sequence[int]) -> tuple[list[tuple[np.ndarray, np.ndarray]], float]:
