@@ -189,8 +189,9 @@ def test_the_teacher_view_is_large_on_every_tab_and_shows_what_a_lecture_needs(o
 
 
 def test_the_studys_switch_draws_the_other_targets_figures_or_says_that_there_are_none(browser, tmp_path, monkeypatch):
-    """mini has a study and a benchmark, smollm2 a benchmark with half of the speed, and no study: after the switch its
-    own words and charts stand there, a sentence in the place of the study, and nothing of mini's; and back."""
+    """mini has a study and a benchmark, smollm2 a benchmark with half of the speed, and no study: after the switch, not
+    before, its own words and charts are sent, which follow its own choices, a sentence stands in place of the study,
+    and nothing of mini's; and back."""
     written = json.loads((ASSETS / "benchmark.json").read_text(encoding="utf-8"))
     slower = [{**r, "measured_speedup": r["measured_speedup"] and r["measured_speedup"] / 2} for r in written["rows"]]
     for name, value in (
@@ -209,6 +210,7 @@ def test_the_studys_switch_draws_the_other_targets_figures_or_says_that_there_ar
     page.wait_for_selector("#bench-speed svg[role=img]")
     own = page.inner_text("#bench-words")
     assert "a slower machine" not in page.inner_text("main")
+    assert page.locator("[id$='-smollm2']").count() == 0
     page.click("#study-target label:has-text('smollm2')")
     page.wait_for_selector("#bench-speed-smollm2 svg[role=img]")
     page.wait_for_selector("#study-words", state="hidden")
@@ -217,6 +219,8 @@ def test_the_studys_switch_draws_the_other_targets_figures_or_says_that_there_ar
     assert other != own
     assert "a slower machine" in page.inner_text("main")
     assert "There is no recorded study of this target" in page.inner_text("main")
+    page.click("#bench-t-smollm2 label:has-text('1')")
+    page.wait_for_function("old => document.querySelector('#bench-words-smollm2').innerText !== old", arg=other)
     page.click("#study-target label:has-text('mini')")
     page.wait_for_selector("#bench-words-smollm2", state="hidden")
     page.wait_for_selector("#study-words")

@@ -16,7 +16,10 @@ from fastllm.ui.study.records import Records
 
 def build(stage: Stage) -> None:
     """The tab's components and events, inside the current Blocks: both halves for each target that something was
-    recorded of, of which one is seen. It follows the page's target where there is something of that."""
+    recorded of, of which one is seen. It follows the page's target where there is something of that.
+
+    Of the first alone they are part of the page; any other's are sent when it is chosen.
+    """
     found = records.of(stage.targets.first)
     names = [r.preset.name for r in found]
     if (own := stage.targets.first.preset.name) not in names:
@@ -25,22 +28,26 @@ def build(stage: Stage) -> None:
     chosen = gr.Radio(
         names, value=names[0], label="Recorded with the target", elem_id="study-target", visible=len(names) > 1
     )
-    boxes = []
-    for i, one in enumerate(found):
-        with gr.Column(visible=i == 0) as box:
-            rejections(one, end="" if i == 0 else f"-{one.preset.name}")
-            benchmark_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
-            methods_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
-            skip_tab.build(one, end="" if i == 0 else f"-{one.preset.name}")
-        boxes.append(box)
-
-    def show(name: str) -> list:
-        return [gr.update(visible=name == own) for own in names]
-
+    with gr.Column() as box:
+        halves(found[0])
     if len(names) > 1:
-        chosen.change(show, chosen, boxes, **parts.HIDDEN)
+        chosen.change(lambda name: gr.update(visible=name == names[0]), chosen, box, **parts.HIDDEN)
+
+        @gr.render(chosen, [chosen.change], queue=False, show_progress="hidden")
+        def others(name: str) -> None:
+            if name != names[0]:
+                halves(found[names.index(name)], f"-{name}")
+
         follow = stage.loaded.change
         follow(lambda name: name if name in names else gr.skip(), stage.loaded, chosen, **parts.HIDDEN)
+
+
+def halves(of: Records, end: str = "") -> None:
+    """All that was recorded of one target; `end` makes the elements' ids different."""
+    rejections(of, end)
+    benchmark_tab.build(of, end=end)
+    methods_tab.build(of, end=end)
+    skip_tab.build(of, end=end)
 
 
 def rejections(of: Records, end: str = "") -> None:
