@@ -31,7 +31,7 @@ LAYERS = [
     {"drafters.base"},
     {"drafters.*"},
     {"drafters"},
-    {"inspection"},
+    {"inspection", "publishable"},
     {"decode"},
     {"analysis", "analysis.*"},
     {"export"},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fastllm.publishable import without_folders
 from tests.conftest import TEXTS
 from tests.traces import trace_of
 from train.__main__ import main
@@ -65,14 +66,16 @@ def lossy(data, tiny_folder, tmp_path_factory) -> dict:
 
 
 def test_rows_say_rule_and_lengths_and_a_drafter_may_be_made_of_two(data, tiny_folder, tmp_path, capsys):
-    """Rows, best and the whole result; nothing is foretold for block; a state of another method is refused."""
+    """Rows, best and the whole result, which name no folder; nothing is foretold for block; a state of another method is
+    refused."""
     drafters = f"lookup-then-t5:{tiny_folder},t5:{tiny_folder}+lookup"
     state = ("--state", str(tmp_path / "state"))
     more = ("--drafters", drafters, "--gamma", "2", "--temperature", "0,1", "--rule", "block", *state)
     found = results(tiny_folder, data, tmp_path / "a.json", *more, "--lengths", "confidence:0.3")
     method = {"rule": "block", "lengths": "confidence:0.3", "rollback": 0.0, "nodes": 0, "width": 0}
     assert found["method"] == method
-    assert [r["drafter"] for r in found["rows"]] == [d for d in drafters.split(",") for _ in (0, 1)]
+    assert [r["drafter"] for r in found["rows"]] == [d for d in without_folders(drafters).split(",") for _ in (0, 1)]
+    assert str(tiny_folder) not in (tmp_path / "a.json").read_text()
     for row in found["rows"] + found["best"]:
         assert method_of(row) == method
         assert row["predicted_speedup"] is None

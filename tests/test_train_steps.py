@@ -282,8 +282,8 @@ def test_assisted_generation_is_timed_on_the_same_pair(data, trained, tmp_path):
     """With a T5 drafter among the drafters, transformers' own speculative decoding runs beside ours, same texts."""
     out = tmp_path / "out.json"
     arguments = ["evaluate", "--target", str(trained), "--data", str(data), "--articles", "2", "--gamma", "2"]
-    drafters = f"t5:{trained}"
-    assert main([*arguments, "--drafters", drafters, "--temperature", "0", "--max-new-tokens", "10", "--json",
+    drafters = f"t5:{trained.name}"
+    assert main([*arguments, "--drafters", f"t5:{trained}", "--temperature", "0", "--max-new-tokens", "10", "--json",
                  str(out)]) == 0  # fmt: skip
     result = json.loads(out.read_text())
     rows = {(r["name"], r["threads"]): r for r in result["peers"]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fastllm.checkpoints import file_sha256
+from fastllm.publishable import publishable, without_folders
 
 PACKAGES = (
     "torch",
@@ -52,41 +52,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-# Where a path outside the repository begins: the root, the home folder, the folder above, a drive.
-_PLACE = re.compile(r"(?:/|~[/\\]|\.\.[/\\]|[A-Za-z]:[\\/])")
-# Folders that say nothing by themselves: the one that they lie in is named, too.
-_NAMELESS = ("out", "state", "latest", "record.json")
-
-
-def without_folders(text: str) -> str:
-    """A path, or a list of them with commas, without the folders of this machine: file names only.
-
-    Paths within the repository stay, as do texts that are no paths. A drafter's place (``t5:../models/small``) counts.
-
-    >>> without_folders("~/data/a.parquet,checkpoints/mini")
-    'a.parquet,checkpoints/mini'
-    """
-
-    def name(part: str) -> str:
-        head, place = (part[:3], part[3:]) if part.startswith("t5:") else ("", part)
-        if not _PLACE.match(place):
-            return part
-        parts = [p for p in re.split(r"[/\\]", place) if p not in ("", ".", "..", "~")]
-        keep = next((i for i in range(len(parts), 0, -1) if parts[i - 1] not in _NAMELESS), len(parts))
-        return head + "/".join(parts[keep - 1 :] if keep else parts)
-
-    return ",".join(map(name, text.split(",")))
-
-
-def _cleaned(value: Any) -> Any:
-    """`value` with every text and path in it through :func:`without_folders`."""
-    if isinstance(value, Path | str):
-        return without_folders(str(value))
-    if isinstance(value, Mapping):
-        return {k: _cleaned(v) for k, v in value.items()}
-    return [_cleaned(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def command_line(argv: Sequence[str]) -> str:
@@ -127,14 +92,14 @@ class Record:
         return {
             "step": self.step,
             "command": command_line(sys.argv[1:]),
-            "arguments": _cleaned(dict(self.arguments)),
+            "arguments": publishable(dict(self.arguments)),
             "commit": git_commit(),
             "versions": versions(),
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "data": [describe_data(d) for d in self.data],
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(self.seconds(), 1),
-            **_cleaned(self.notes),
+            **publishable(self.notes),
         }
 
     def write(self, path: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from fastllm import console
 from fastllm.analysis.rejections import KINDS, kinds, rejections
 from fastllm.config import ASSETS
+from fastllm.publishable import without_folders
 from fastllm.recorded import recorded_place
 from fastllm.trace import Trace, TraceError, from_json
 
@@ -125,7 +126,7 @@ def study(traces: Iterable[Trace], record: Mapping[str, Any] | None = None) -> S
     ((target, target_hash),) = targets
     record = record or {}
     return Study(
-        target=target,
+        target=without_folders(target),
         target_hash=target_hash,
         articles=max(c.runs for c in found.values()),
         groups=tuple(found[key].group(*key, *hashes[key[0]]) for key in sorted(found)),
@@ -173,7 +174,7 @@ class _Counter:
     def group(self, drafter: str, gamma: int, temperature: float, drafter_hash: str) -> Group:
         often = [(t, n) for t, n in self.missed.most_common(MOST_MISSED) if n >= LEAST_MISSED]
         return Group(
-            drafter=drafter,
+            drafter=without_folders(drafter),
             gamma=gamma,
             temperature=temperature,
             drafter_hash=drafter_hash,

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from fastllm import console
+from fastllm.publishable import without_folders
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from train.checks import at_least
@@ -140,4 +141,4 @@ def run(args: argparse.Namespace) -> None:
     for name, ms in result["ms"].items():
         print(f"{name}: " + ", ".join(f"{k}: {x:.2f} ms ({x / ms[0]:.2f})" for k, x in zip(LENGTHS, ms, strict=True)))
     if args.json:
-        write_json(args.json, {**kept_in(args.json), args.target: result})
+        write_json(args.json, {**kept_in(args.json), without_folders(args.target): result})

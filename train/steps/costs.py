@@ -18,6 +18,7 @@ import numpy as np
 from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import load_drafter
+from fastllm.publishable import publishable
 from fastllm.targets.base import Target
 from fastllm.targets.load import load_target
 from fastllm.trace import Step
@@ -160,5 +161,5 @@ def run(args: argparse.Namespace) -> None:
     )
     rows = measure_costs(target, [d for d in args.drafters.split(",") if d], articles, temperatures, settings)
     if args.json:
-        write_json(args.json, [asdict(r) for r in rows])
+        write_json(args.json, publishable([asdict(r) for r in rows]))
     print(table(rows))

@@ -16,6 +16,7 @@ from fastllm.drafters import available, load_drafter
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.t5 import T5Drafter
 from fastllm.lengths import lengths_of
+from fastllm.publishable import publishable
 from fastllm.recorded import recorded_name, recorded_place
 from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target
@@ -188,25 +189,27 @@ def run(args: argparse.Namespace) -> None:
         scores = {}
     scored = pairs[: args.rouge_articles or args.articles]
     lead = rouge([" ".join(split_sentences(p.article)[:3]) for p in scored], [p.summary for p in scored])
-    result = {
-        "target": {
-            "name": args.target,
-            "sha256": target.sha256,
-            **scores,
-            "lead3": lead,
-            "rouge_articles": args.rouge_articles or args.articles,
-            "plain": [plain_row(t, ts) for t, ts in plain.items()],
-        },
-        "rows": rows,
-        "best": best_gammas(rows),
-        "peers": peers,
-        "bild": bild.curve_of(traces, plain.get(0.0, ()), [p.summary for p in pairs[: args.articles]], args.seed),
-        "articles": args.articles,
-        "method": asdict(method),
-        "greedy_mismatches": wrong,
-        **record.as_dict(),
-        "seconds": round(sum(one.seconds for one in found), 1),
-    }
+    result = publishable(
+        {
+            "target": {
+                "name": args.target,
+                "sha256": target.sha256,
+                **scores,
+                "lead3": lead,
+                "rouge_articles": args.rouge_articles or args.articles,
+                "plain": [plain_row(t, ts) for t, ts in plain.items()],
+            },
+            "rows": rows,
+            "best": best_gammas(rows),
+            "peers": peers,
+            "bild": bild.curve_of(traces, plain.get(0.0, ()), [p.summary for p in pairs[: args.articles]], args.seed),
+            "articles": args.articles,
+            "method": asdict(method),
+            "greedy_mismatches": wrong,
+            **record.as_dict(),
+            "seconds": round(sum(one.seconds for one in found), 1),
+        }
+    )
     _write(result, args)
     if wrong:
         raise ValueError(f"{wrong} greedy texts differ from plain decoding's; in float32 that is a bug.")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastllm import console
 from fastllm.config import ASSETS, Sampling, Settings
+from fastllm.publishable import publishable, said_without_folders
 from fastllm.recorded import recorded_name, recorded_place
 from fastllm.targets.load import load_target
 from train.checks import at_least, numbers
@@ -20,7 +21,7 @@ from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
 from train.measure import Job, Plan, measure, mismatches
 from train.named import NAMED
-from train.record import Record, without_folders
+from train.record import Record
 from train.results import plain_row
 from train.table import check_marks, write_between
 
@@ -81,19 +82,24 @@ def run(args: argparse.Namespace) -> None:
         if some
     }
     wrong = mismatches(plan, found)
-    result = {
-        "target": {"name": args.target, "sha256": target.sha256, "plain": [plain_row(t, p) for t, p in plain.items()]},
-        "engine": target.engine.name,
-        "articles": args.articles,
-        "chosen_on": len(halves(args.articles)[0]),
-        "lines": lines_of(named, rows),
-        "rows": rows,
-        # Reasons are sentences with a path in them.
-        "lacking": {spec: " ".join(map(without_folders, why.split(" "))) for spec, why in lacking.items()},
-        "greedy_mismatches": wrong,
-        **record.as_dict(),
-        "seconds": round(sum(one.seconds for one in found), 1),
-    }
+    result = publishable(
+        {
+            "target": {
+                "name": args.target,
+                "sha256": target.sha256,
+                "plain": [plain_row(t, p) for t, p in plain.items()],
+            },
+            "engine": target.engine.name,
+            "articles": args.articles,
+            "chosen_on": len(halves(args.articles)[0]),
+            "lines": lines_of(named, rows),
+            "rows": rows,
+            "lacking": {spec: said_without_folders(why) for spec, why in lacking.items()},
+            "greedy_mismatches": wrong,
+            **record.as_dict(),
+            "seconds": round(sum(one.seconds for one in found), 1),
+        }
+    )
     file = recorded_place(args.json, "methods", args.target)
     write_json(file, result)
     text = table(result)
