@@ -66,7 +66,7 @@ def lossy(data, tiny_folder, tmp_path_factory) -> dict:
 
 
 def test_rows_say_rule_and_lengths_and_a_drafter_may_be_made_of_two(data, tiny_folder, tmp_path, capsys):
-    """Rows, best and the whole result, which name no folder; nothing is foretold for block; a state of another method is
+    """Rows, best and the result, which names no folder; nothing is foretold for block; a state of another method is
     refused."""
     drafters = f"lookup-then-t5:{tiny_folder},t5:{tiny_folder}+lookup"
     state = ("--state", str(tmp_path / "state"))
