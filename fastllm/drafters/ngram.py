@@ -87,7 +87,8 @@ class NgramDrafter(Drafter):
         self.title = f"{self.order}-gram ({kind})"
         self.vocab_size = len(unigram)
         self._unigram = unigram
-        self._frequent = np.argsort(-unigram, kind="stable").tolist()  # of two alike the lower id, as argmax has it
+        # Of two alike the lower id first, as argmax has it.
+        self._frequent = np.argsort(-unigram, kind="stable").astype(np.int32)
         self._successors = tuple(successors)
 
     @classmethod
@@ -161,7 +162,7 @@ class NgramDrafter(Drafter):
                     break
                 logp[at] = -np.inf
             longer.append(tokens)
-        for token in self._frequent:
+        for token in map(int, self._frequent):
             value = self._unigram[token] + np.float32(total)
             if value < best:
                 break
