@@ -229,6 +229,20 @@ def test_the_studys_switch_draws_the_other_targets_figures_or_says_that_there_ar
     blocks.close()
 
 
+def test_the_other_targets_figures_follow_their_own_choices(open_tab):
+    """On the whole page, where they are rendered once smollm2 is chosen: temperatures of both halves can be changed."""
+    page = open_tab("Study")
+    page.click("#study-target label:has-text('smollm2')")
+    for words, choice in (("study-words", "study-temperature"), ("bench-words", "bench-t")):
+        page.wait_for_selector(f"#{words}-smollm2")
+        before = page.inner_text(f"#{words}-smollm2")
+        page.click(f"#{choice}-smollm2 label:not(:has(input:checked))", timeout=10_000)
+        script = f"old => document.querySelector('#{words}-smollm2').innerText !== old"
+        page.wait_for_function(script, arg=before)
+    page.click("#study-target label:has-text('mini')")
+    page.wait_for_selector("#bench-words")
+
+
 def test_the_study_says_that_it_is_recorded_and_follows_the_temperature(open_tab):
     """The words, three charts, and other figures at another temperature."""
     page = open_tab("Study")

@@ -27,11 +27,15 @@ def build(of: Records, benchmark: dict | None = None, curve: dict | None = None,
     temperatures, variants = benchmark_view.temperatures(benchmark), benchmark_view.variants(benchmark)
     with gr.Row(elem_classes="fl-controls"):
         temperature = gr.Radio(
-            [(f"{t:g}", t) for t in temperatures], value=temperatures[0], label="Temperature", elem_id=f"bench-t{end}"
+            [(f"{t:g}", t) for t in temperatures],
+            value=temperatures[0],
+            label="Temperature",
+            elem_id=f"bench-t{end}",
+            interactive=True,
         )
         variant = gr.Radio(
             variants, value=variants[0] if variants else None, label="Drafters", elem_id=f"bench-variant{end}",
-            visible=len(variants) > 1,
+            visible=len(variants) > 1, interactive=True,
         )  # fmt: skip
 
     def show(temperature: float, variant: str | None) -> tuple:
