@@ -102,5 +102,9 @@ class Record:
             **publishable(self.notes),
         }
 
+    def result(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """What the step found, then this record, less what `found` says itself; no folder is named."""
+        return publishable({**found, **self.as_dict(), **found})
+
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(self.as_dict(), indent=2) + "\n")

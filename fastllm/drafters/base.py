@@ -108,6 +108,10 @@ class DistributionSession(DrafterSession):
         """The longest draft after `prefix` that the drafter has positions for; it may be 0 or less."""
         return MAX_GAMMA
 
+    def needs_rows(self, prefix: Sequence[int], lengths: Lengths | None) -> bool:
+        """Whether a draft after `prefix` needs whole rows: a length policy reads them, or a first token is forced."""
+        return bool(lengths and lengths.asks) or (self.sampler.first_id is not None and not prefix)
+
     def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         ids, rows, qs = list(prefix), [], []
         asked = lengths if lengths and lengths.asks else None

@@ -216,7 +216,7 @@ class NgramSession(DistributionSession):
     def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         """The general loop's draft; greedy, no row of the vocabulary is filled before somebody looks at it."""
         sampler = self.sampler
-        if not sampler.settings.greedy or (lengths and lengths.asks) or (sampler.first_id is not None and not prefix):
+        if not sampler.settings.greedy or self.needs_rows(prefix, lengths):
             return super().propose(prefix, gamma, lengths)
         ids, start = list(prefix), len(prefix)
         for _ in range(gamma):

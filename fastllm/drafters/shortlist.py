@@ -78,7 +78,7 @@ class ShortlistSession(DistributionSession):
     def propose(self, prefix: Sequence[int], gamma: int, lengths: Lengths | None = None) -> Draft:
         """The general loop's draft, drawn within the shortlist: no row of the vocabulary is filled but those of q."""
         sampler, listed, most = self.sampler, self.listed, min(gamma, self.room(prefix))
-        if listed is None or most < 1 or (lengths and lengths.asks) or (sampler.first_id is not None and not prefix):
+        if listed is None or most < 1 or self.needs_rows(prefix, lengths):
             return super().propose(prefix, gamma, lengths)
         ids = list(prefix)
         found: list[np.ndarray] = []

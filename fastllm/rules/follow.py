@@ -67,7 +67,6 @@ def follow(
     order = list(walked)
     while below := children(parents, order[-1] if order else -1):
         order.append(below[0])
-    tested = len(walked) + bool(here)
     ended = bool(walked) and draft[walked[-1]] in eos_ids
     kind: Kind = "target" if not k else "resampled" if here else "bonus"
     p_of = [float(p[parents[i] + 1, draft[i]]) for i in range(k)]
@@ -78,7 +77,7 @@ def follow(
         kind=None if ended else kind,
         p=tuple(p_of[i] for i in order),
         q=tuple(q_of[i] for i in order),
-        chances=tuple(chances[i] for i in order[:tested]),
+        chances=tuple(chances[i] for i in order if i in chances),
         order=tuple(order),
         aside=tuple(Aside(i, p_of[i], q_of[i], chances.get(i)) for i in range(k) if i not in order),
     )

@@ -66,6 +66,8 @@ def seed(elem_id: str | None = None, min_width: int = 120) -> gr.Number:
 
 def redraw(choices: Sequence[Any], show: Callable, outputs: Sequence[gr.components.Component]) -> None:
     """Show what was recorded anew when any choice changes: no model, so no queue."""
+    for choice in choices:
+        choice.interactive = True  # which its event does not tell where it is rendered later
     gr.on(
         [c.change for c in choices],
         show,

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastllm.publishable import publishable
 from fastllm.recorded import recorded_name, recorded_place
 from train.files import write_json
 from train.record import Record
@@ -105,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
         check_marks(args.table, mark)
     rows = collect(records)
     if place:
-        write_json(place, publishable({"rows": rows, **record.as_dict()}))
+        write_json(place, record.result({"rows": rows}))
     table = alpha_table(rows)
     if args.table:
         write_between(args.table, mark, table)

@@ -16,7 +16,6 @@ from fastllm.drafters import available, load_drafter
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.t5 import T5Drafter
 from fastllm.lengths import lengths_of
-from fastllm.publishable import publishable
 from fastllm.recorded import recorded_name, recorded_place
 from fastllm.rules import rule_named, rule_of
 from fastllm.targets.base import Target
@@ -189,7 +188,7 @@ def run(args: argparse.Namespace) -> None:
         scores = {}
     scored = pairs[: args.rouge_articles or args.articles]
     lead = rouge([" ".join(split_sentences(p.article)[:3]) for p in scored], [p.summary for p in scored])
-    result = publishable(
+    result = record.result(
         {
             "target": {
                 "name": args.target,
@@ -206,7 +205,6 @@ def run(args: argparse.Namespace) -> None:
             "articles": args.articles,
             "method": asdict(method),
             "greedy_mismatches": wrong,
-            **record.as_dict(),
             "seconds": round(sum(one.seconds for one in found), 1),
         }
     )

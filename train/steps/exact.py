@@ -20,7 +20,6 @@ from fastllm.config import Sampling, Settings
 from fastllm.decode import autoregressive, speculative
 from fastllm.drafters import load_drafter
 from fastllm.drafters.base import Drafter
-from fastllm.publishable import publishable
 from fastllm.recorded import recorded_name, recorded_place
 from fastllm.targets.base import Target, TargetSession
 from fastllm.targets.load import load_target
@@ -193,13 +192,12 @@ def run(args: argparse.Namespace) -> None:
             sampling = Sampling(1, no_repeat_ngram_size=blocked)
             compare_rows(target, article, pairs, Settings(args.gamma, sampling, args.seed + number, limit))
     found = [f for _, f in pairs]
-    result = publishable(
+    result = record.result(
         {
             "target": {"name": args.target, "sha256": target.sha256},
             "engine": target.engine.name,
             "gamma": args.gamma,
             "rows": [asdict(f) for f in found],
-            **record.as_dict(),
         }
     )
     if place:

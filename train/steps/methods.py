@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastllm import console
 from fastllm.config import ASSETS, Sampling, Settings
-from fastllm.publishable import publishable, said_without_folders
+from fastllm.publishable import said_without_folders
 from fastllm.recorded import recorded_name, recorded_place
 from fastllm.targets.load import load_target
 from train.checks import at_least, numbers
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
         if some
     }
     wrong = mismatches(plan, found)
-    result = publishable(
+    result = record.result(
         {
             "target": {
                 "name": args.target,
@@ -96,7 +96,6 @@ def run(args: argparse.Namespace) -> None:
             "rows": rows,
             "lacking": {spec: said_without_folders(why) for spec, why in lacking.items()},
             "greedy_mismatches": wrong,
-            **record.as_dict(),
             "seconds": round(sum(one.seconds for one in found), 1),
         }
     )

@@ -31,11 +31,10 @@ def build(of: Records, benchmark: dict | None = None, curve: dict | None = None,
             value=temperatures[0],
             label="Temperature",
             elem_id=f"bench-t{end}",
-            interactive=True,
         )
         variant = gr.Radio(
             variants, value=variants[0] if variants else None, label="Drafters", elem_id=f"bench-variant{end}",
-            visible=len(variants) > 1, interactive=True,
+            visible=len(variants) > 1,
         )  # fmt: skip
 
     def show(temperature: float, variant: str | None) -> tuple:

@@ -72,9 +72,8 @@ def rejections(of: Records, end: str = "") -> None:
             value=temperatures[-1],
             label="Temperature",
             elem_id=f"study-temperature{end}",
-            interactive=True,  # not told by its event where it is rendered later
         )
-        gamma = gr.Radio(gammas, value=gammas[0], label="Draft length γ", elem_id=f"study-gamma{end}", interactive=True)
+        gamma = gr.Radio(gammas, value=gammas[0], label="Draft length γ", elem_id=f"study-gamma{end}")
 
     def show(temperature: float, gamma: int) -> tuple:
         groups = study_view.chosen(study, temperature, gamma)
