@@ -16,7 +16,7 @@ from train import measure
 from train.__main__ import main
 from train.data import load_pairs
 from train.peers import compared, peers_of
-from train.results import best_gammas, plain_row
+from train.results import best_gammas, merge, plain_row
 from train.steps.pseudo import done_ids, shard_of
 from train.table import benchmark_table, update_readme
 
@@ -362,6 +362,24 @@ def test_results_can_be_merged(evaluation, tmp_path, capsys):
     halves[1].write_text(json.dumps({**evaluation, "target": {**evaluation["target"], "sha256": "other"}}))
     assert main(arguments) == 2
     assert "differ in target" in capsys.readouterr().err
+
+
+def test_the_targets_own_figures_are_those_of_the_longest_run_in_any_order(evaluation):
+    """A smaller run, such as that of Big Little Decoder's curve alone, replaces neither ROUGE nor plain decoding."""
+    small = {
+        **evaluation, "articles": evaluation["articles"] - 1, "rows": [],
+        "target": {
+            **evaluation["target"], "rouge1": 99.0, "rouge_articles": evaluation["target"]["rouge_articles"] - 1,
+            "plain": [{**p, "mean_tokens": 1.0} for p in evaluation["target"]["plain"]],
+        },
+    }  # fmt: skip
+    for both in ([small, evaluation], [evaluation, small]):
+        assert merge(both)["target"] == evaluation["target"]
+        assert merge(both)["rows"] == [{"articles": evaluation["articles"], **r} for r in evaluation["rows"]]
+    again = {**small, "articles": evaluation["articles"]}
+    assert [p["mean_tokens"] for p in merge([evaluation, again])["target"]["plain"]] == [1.0] * len(
+        again["target"]["plain"]
+    )
 
 
 def test_wrong_numbers_are_told(capsys, trained, data):

@@ -140,13 +140,18 @@ def best_gammas(rows: Sequence[dict]) -> list[dict]:
     return found
 
 
+# What a result says of the target's texts; of one run, as it is about the same articles.
+ROUGE = ("rouge1", "rouge2", "rougeL", "lead3", "rouge_articles")
+
+
 def merge(results: Sequence[dict]) -> dict:
     """Results on one target and one source, one per temperature or family say, as one.
 
     Each row was measured against plain decoding within its own run, and says over how many articles; of two for the
     same drafter, gamma, temperature and method the later result's counts. So do the comparison with peers and Big
-    Little Decoder's curve, whole: their rows were measured in turns and belong together. The first result's facts about
-    the machine and its ROUGE are kept; the commands of all are named.
+    Little Decoder's curve, whole: their rows were measured in turns and belong together. The target's own figures do
+    not go by the order: ROUGE is that of the most articles, plain decoding's of each temperature that of the longest
+    run, of as many the later's. The first result's facts about the machine are kept; the commands of all are named.
 
     Raises:
         ValueError: the results differ in target or data.
@@ -159,10 +164,13 @@ def merge(results: Sequence[dict]) -> dict:
     rows = {
         (*key_of(r), r["gamma"]): {"articles": result["articles"], **r} for result in results for r in result["rows"]
     }
-    plain = {p["temperature"]: p for result in results for p in result["target"]["plain"]}
+    longest = sorted(results, key=lambda r: r["articles"])
+    plain = {p["temperature"]: p for result in longest for p in result["target"]["plain"]}
+    scored = sorted((r["target"] for r in results if "rouge1" in r["target"]), key=lambda t: t.get("rouge_articles", 0))
+    of_rouge = {name: scored[-1][name] for name in ROUGE if name in scored[-1]} if scored else {}
     return {
         **first,
-        "target": {**first["target"], "plain": list(plain.values())},
+        "target": {**first["target"], **of_rouge, "plain": [plain[t] for t in sorted(plain)]},
         "rows": list(rows.values()),
         "best": best_gammas(list(rows.values())),
         "articles": max(r["articles"] for r in results),
