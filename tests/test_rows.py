@@ -26,7 +26,7 @@ from tests.tiny_models import make_causal
 from train import teacher
 from train.__main__ import main
 from train.batches import Example, make_batch
-from train.students import by_frequency, new_student, rows_given
+from train.students import by_frequency, new_student, projected, rows_given
 
 
 def with_rows(family: str, order, own: int, shared: int):
@@ -185,3 +185,37 @@ def test_shared_rows_learn(place):
         cost(columns, columns.cell[batch.labels]).backward()
         optimizer.step()
     assert cost(None, batch.labels).item() < before - 2
+
+
+def test_embeddings_of_the_target_keep_what_is_alike():
+    """Rows that lie in few directions keep all their angles on as many axes; fewer axes keep the widest directions."""
+    rows = torch.from_numpy(np.random.default_rng(0).normal(size=(50, 3)) * (5, 2, 1)).float()
+    turned = rows @ torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)))[0][:3]
+    centred = rows - rows.mean(0)
+    for width, kept in ((4, centred), (8, centred), (12, centred)):
+        found = projected(turned, width)
+        assert found.shape == (50, width)
+        assert found.square().mean().item() == pytest.approx(1 / width)
+        alike, wanted = found @ found.T, kept @ kept.T
+        assert torch.allclose(alike / alike.norm(), wanted / wanted.norm(), atol=1e-5)
+    one = projected(turned, 1)[:, 0]
+    widest = centred @ torch.linalg.eigh(centred.T @ centred)[1][:, -1]
+    assert abs(torch.corrcoef(torch.stack([one, widest]))[0, 1]).item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("pieces", [None, 4])
+def test_a_fresh_drafter_takes_the_targets_embeddings(pieces, place):
+    """Frequent pieces have their own, those that share a row its mean; without a word they are drawn."""
+    target = load_target(str(place / "target"))
+    prompt = target.read(TEXTS[0])
+    example = Example(prompt.article, prompt.ids, (9, 40, 300, 390, 2))
+    model = new_student("lstm", target, None, [example], pieces, embeddings="target", d_model=8).model
+    table = target.model.get_input_embeddings().weight.detach()[: target.vocab_size].float()
+    if pieces:
+        rows = model.rows.tolist()
+        table = torch.stack(
+            [table[[w for w in range(len(rows)) if rows[w] == r]].mean(0) for r in range(model.config.rows)]
+        )
+    assert torch.allclose(model.embedding.weight, projected(table, 8), atol=1e-5)
+    drawn = new_student("lstm", target, None, [example], pieces, d_model=8).model
+    assert not torch.allclose(drawn.embedding.weight, model.embedding.weight, atol=1e-2)

@@ -300,6 +300,8 @@ def test_caches_are_keyed_by_content(tiny, pairs, tmp_path, monkeypatch):
         (["--seed", "7"], "seed"),
         (["--family", "cnn"], "family"),
         (["--d-state", "16"], "d_state"),
+        (["--d-model", "16"], "d_model"),
+        (["--embeddings", "target"], "embeddings"),
         (["--limit", "5"], "limit"),
         (["--recipe", "seqkd"], "recipe"),
     ],

@@ -13,7 +13,7 @@ from fastllm.options import METHOD, Bound
 # What `train evaluate --merge` still looks at.
 _MERGING = ("merge", "json", "table")
 # Of a fresh drafter; all but the first of an LSTM or CNN only.
-SIZES = ("layers", "max_match", "d_state", "article_kernel", "pieces")
+SIZES = ("layers", "max_match", "d_model", "d_state", "article_kernel", "pieces")
 T5_SIZES = ("decoder_layers",)
 
 
@@ -42,7 +42,8 @@ def bounds_of(step: str, defaults: Mapping[str, object]) -> tuple[Bound, ...]:
         ),
         "drafter": (
             Bound((*SIZES, *T5_SIZES), "beside --init, whose drafter has its sizes", lambda args: not args.init),
-            Bound(SIZES[1:], "with --family t5", lambda args: args.family != "t5"),
+            Bound(("embeddings",), "beside --init, whose drafter has its own", lambda args: not args.init),
+            Bound((*SIZES[1:], "embeddings"), "with --family t5", lambda args: args.family != "t5"),
             Bound(T5_SIZES, "without --family t5", lambda args: args.family == "t5"),
             Bound(("temperature",), "with a loss that is no divergence", _diverges),
         ),

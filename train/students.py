@@ -16,6 +16,7 @@ from fastllm.drafters.copying import PAST_END, CopyConfig, CopyModel
 from fastllm.drafters.lstm import LstmDrafter, LstmModel
 from fastllm.drafters.neural import save_model
 from fastllm.drafters.rows import Columns, rows_of
+from fastllm.drafters.rows import sizes as sizes_of_rows
 from fastllm.targets.base import Target
 from fastllm.targets.pretrained import Checkpoint, is_tied
 from train.batches import Batch, Example
@@ -26,6 +27,7 @@ COPY_MODELS: dict[str, tuple[type[CopyModel], dict[str, int]]] = {
     "cnn": (CnnModel, {"d_state": 96, "layers": 2, "kernel": 4, "article_kernel": 3}),
 }
 FAMILIES = (*COPY_MODELS, "t5")
+EMBEDDINGS = ("random", "target")
 # A fresh drafter whose embeddings would be larger than this in float16 gives rows to frequent pieces only.
 LARGEST, OWN, SHARED = 8_000_000, 8192, 256
 
@@ -239,12 +241,35 @@ def rows_given(d_model: int, vocab_size: int, own: int | None) -> dict[str, int]
     return {"own": own, "shared": min(SHARED, vocab_size - own)}
 
 
+def projected(table: Tensor, width: int) -> Tensor:
+    """Rows of `table`, (R, D), on their first `width` principal axes, (R, width), scaled as fresh embeddings are.
+
+    What is most alike to the target stays alike; where it is narrower than `width`, the rest is 0.
+    """
+    centred = table - table.mean(0)
+    axes = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, :width]
+    found = nn.functional.pad(centred @ axes, (0, width - axes.shape[1]))
+    return found * (width**-0.5 / found.square().mean().sqrt().clamp_min(1e-12))
+
+
+@torch.no_grad()
+def _take_embeddings(model: CopyModel, target: Target) -> None:
+    """The target's embeddings for a fresh drafter's; a row that tokens share gets their mean."""
+    table, config = target.model.get_input_embeddings().weight[: target.vocab_size].float().cpu(), model.config
+    if model.rows is not None:
+        rows = model.rows.long()
+        mean = torch.zeros(config.rows, table.shape[1]).index_add_(0, rows, table)
+        table = mean / sizes_of_rows(rows, config.rows)[:, None]
+    model.embedding.weight.copy_(projected(table, config.d_model))
+
+
 def new_student(
     family: str,
     target: Target,
     init: Path | None,
     examples: Sequence[Example] = (),
     pieces: int | None = None,
+    embeddings: str = "random",
     **given: int,
 ) -> Student:
     """A student to begin with: the drafter in `init`, or a fresh one of the family's sizes.
@@ -252,6 +277,7 @@ def new_student(
     Args:
         examples: by whose texts pieces are frequent.
         pieces: how many frequent ones have an embedding of their own in a fresh LSTM or CNN; None: all that fit.
+        embeddings: of a fresh LSTM or CNN: ``random``, or the ``target``'s (:func:`projected`).
         given: sizes of a fresh one that are not the family's, by their options' names.
 
     Raises:
@@ -273,4 +299,6 @@ def new_student(
     if config.own and examples:
         order = by_frequency(examples, target.start_id, config.vocab_size)
         model.rows = rows_of(order, config.vocab_size, config.own, config.shared)
+    if embeddings == "target":
+        _take_embeddings(model, target)
     return CopyStudent(model, family)

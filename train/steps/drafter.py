@@ -41,7 +41,7 @@ from train.options import SIZES, T5_SIZES
 from train.recipes import RECIPES, Recipe
 from train.record import Record
 from train.state import has_progress, load_progress, load_state, save_state
-from train.students import FAMILIES, Student, check_family, new_student
+from train.students import EMBEDDINGS, FAMILIES, Student, check_family, new_student
 from train.summaries import summarise
 
 WARMUP = 50
@@ -76,12 +76,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layers", type=int, default=None, help="of a fresh drafter (t5: taken from the target)")
     parser.add_argument("--decoder-layers", type=int, default=None, help="of a fresh T5, where not as many as --layers")
     parser.add_argument("--max-match", type=int, default=None, help="of a fresh LSTM or CNN; 0: no match feature")
+    parser.add_argument(
+        "--d-model", type=int, default=None, help="of a fresh LSTM or CNN: width of its embeddings, even"
+    )
     parser.add_argument("--d-state", type=int, default=None, help="of a fresh LSTM or CNN: width of its state")
     parser.add_argument("--article-kernel", type=int, default=None, help="of a fresh LSTM or CNN: tokens a key sees")
     parser.add_argument(
         "--pieces", type=int, default=None,
         help="of a fresh LSTM or CNN: most frequent pieces with an embedding of their own (default: all, or 8192 where "
         "all would be more than 8 MB)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--embeddings", choices=EMBEDDINGS, default="random", help="of a fresh LSTM or CNN: drawn, or the target's, "
+        "projected on as many of their principal axes",
     )  # fmt: skip
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch-size", type=int, default=32, help="over all processes")
@@ -176,8 +183,8 @@ def _sizes(args: argparse.Namespace) -> dict[str, int]:
 
 
 def _check(args: argparse.Namespace) -> None:
-    at_least(1, args, "alpha_articles", "limit", "layers", "decoder_layers", "d_state", "article_kernel", "pieces",
-             "steps", "batch_size", "alpha_every", "save_every")  # fmt: skip
+    at_least(1, args, "alpha_articles", "limit", "layers", "decoder_layers", "d_model", "d_state", "article_kernel",
+             "pieces", "steps", "batch_size", "alpha_every", "save_every")  # fmt: skip
     at_least(0, args, "teacher_top_k", "max_match", "seed", "threads")
     if args.lr is not None and not 0 < args.lr < 10:
         raise ValueError(f"--lr must be above 0, not {args.lr}.")
@@ -191,7 +198,8 @@ def _claimed(args: argparse.Namespace, recipe: Recipe, target: Target) -> dict:
     return {
         **{name: getattr(args, name) for name in names},
         # Only where given: states of older runs have no such claim.
-        **{name: getattr(args, name) for name in ("pieces", "decoder_layers") if getattr(args, name)},
+        **{name: getattr(args, name) for name in ("pieces", "decoder_layers", "d_model") if getattr(args, name)},
+        **({"embeddings": args.embeddings} if args.embeddings != "random" else {}),
         "recipe": asdict(recipe),
         "target": fingerprint(target),
         "data": [content_of(s) for s in sources if s],
@@ -226,7 +234,7 @@ def run(args: argparse.Namespace) -> None:
         answers = teacher.cache(target, sampled, 64, args.cache)
         cached = teacher.cache(target, examples, args.teacher_top_k, args.cache) if _caches(args, recipe) else None
     set_seed(args.seed)
-    student = new_student(args.family, target, args.init, examples, **_sizes(args))
+    student = new_student(args.family, target, args.init, examples, embeddings=args.embeddings, **_sizes(args))
     lr = args.lr or student.learning_rate
     model, optimizer = accelerator.prepare(student, student.optimizer(lr))
     progress = Progress(**load_progress(args.state))
