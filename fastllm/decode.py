@@ -60,7 +60,7 @@ def _decode(session: TargetSession, drafter: Drafter | None, settings: Settings)
         if not (drafting and room):
             draft = Draft(())
         elif rule.tree:
-            size = settings.nodes, settings.width, rule.drawn
+            size = settings.nodes, settings.width, rule.drawn, lengths.least
             draft = grow(drafting, sampler, prefix, min(cap, room), *size)
         else:
             draft = drafting.propose(prefix, min(cap, room), lengths)

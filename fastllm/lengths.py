@@ -22,15 +22,17 @@ class Lengths:
 
     Attributes:
         asks: whether :meth:`before` and :meth:`after` look at the distribution, which costs one softmax a token.
+        least: the least product of q along its path that a node of a draft tree must have to be grown.
     """
 
     asks = False
+    least = 0.0
 
     def __init__(self, gamma: int, threshold: float) -> None:
         self.cap, self.threshold = gamma, threshold
 
     def limit(self) -> int:
-        """The most tokens that this step's draft may have."""
+        """The most tokens that this step's draft may have; asked once, before it begins."""
         return self.cap
 
     def before(self, probs: torch.Tensor) -> bool:
@@ -61,6 +63,34 @@ class Confidence(Lengths):
 
     def after(self, probs: torch.Tensor, token: int) -> bool:
         return float(probs[token]) >= self.threshold
+
+
+class Cumulative(Lengths):
+    """Stop before a token where the product of q along the draft, the likeliest token next, is below the threshold.
+
+    Where q is the chance of acceptance, that product is the chance that a token is kept, since none is behind a refused
+    one; what it must be worth is the price of one more row in the target's call. Huang et al. 2024 (SpecDec++, theorem
+    3.1): the best policy compares the chance that nothing was refused yet with a threshold; theirs is foretold by a
+    trained head. A tree grows its nodes in the order of the same product (EAGLE-2, Li et al. 2024, section 4.1).
+    """
+
+    asks = True
+
+    def __init__(self, gamma: int, threshold: float) -> None:
+        super().__init__(gamma, threshold)
+        self.least = threshold
+        self._chance = 1.0
+
+    def limit(self) -> int:
+        self._chance = 1.0
+        return self.cap
+
+    def before(self, probs: torch.Tensor) -> bool:
+        return self._chance * float(probs.max()) >= self.threshold
+
+    def after(self, probs: torch.Tensor, token: int) -> bool:
+        self._chance *= float(probs[token])
+        return True
 
 
 # Draft & Verify's adaptive exit (Zhang et al. 2023, section 3.3): the acceptance it steers towards, its step.
@@ -117,8 +147,8 @@ class Fallback(Lengths):
 class Length:
     """A policy in the table: name, two sentences for people, how to make it, and its threshold where it has one.
 
-    ``carried``: the threshold is learnt, and slowly: where none was asked for, a run begins with what the last one with
-    the same drafter left (:class:`Carried`).
+    ``trees``: it can say where a draft tree ends, too. ``carried``: the threshold is learnt, and slowly: where none was
+    asked for, a run begins with what the last one with the same drafter left (:class:`Carried`).
     """
 
     key: str
@@ -127,12 +157,15 @@ class Length:
     make: Callable[[int, float], Lengths]
     threshold: float | None = None
     carried: bool = False
+    trees: bool = False
 
 
 LENGTHS: dict[str, Length] = {
     x.key: x
     for x in (
-        Length("constant", "Constant", "Every draft has gamma tokens. Nothing is asked or learnt.", Lengths),
+        Length(
+            "constant", "Constant", "Every draft has gamma tokens. Nothing is asked or learnt.", Lengths, trees=True
+        ),
         Length(
             "heuristic",
             "By success",
@@ -146,6 +179,15 @@ LENGTHS: dict[str, Length] = {
             "Drafting ends after a token that the drafter gave less than the threshold. Gamma is the most.",
             Confidence,
             0.4,
+        ),
+        Length(
+            "cumulative",
+            "While likely",
+            "Drafting ends before a token that the whole draft makes unlikely: where the product of the drafter's "
+            "probabilities, from the draft's first token on, falls below the threshold. Gamma is the most.",
+            Cumulative,
+            0.1,
+            trees=True,
         ),
         Length(
             "entropy",
@@ -199,6 +241,12 @@ def lengths_named(spec: str, gamma: int) -> Lengths:
 
 def _example(kind: Length) -> str:
     return kind.key if kind.threshold is None else f"{kind.key}:{kind.threshold:g}"
+
+
+def grows_trees(spec: str) -> bool:
+    """Whether the policy of that spec can say where a draft tree ends; what there is none of is told elsewhere."""
+    kind = LENGTHS.get(spec.partition(":")[0])
+    return kind is None or kind.trees
 
 
 def lengths_of(settings: Settings) -> Lengths:

@@ -9,14 +9,14 @@ import torch
 
 from fastllm.config import Sampling, Settings
 from fastllm.drafters.base import DistributionSession, Draft
-from fastllm.lengths import LENGTHS, Carried, Exit, Heuristic, lengths_named, threshold_after
+from fastllm.lengths import LENGTHS, Carried, Cumulative, Exit, Heuristic, lengths_named, threshold_after
 from fastllm.sampling import Sampler
 from fastllm.verify import verify
 from tests.conftest import ARTICLE
 from tests.test_decode import drafter_named, run
 from tests.test_verify import g_test
 
-SPECS = ["constant", "heuristic", "confidence:0.2", "entropy:0.3", "exit:0.3", "bild:0.2"]
+SPECS = ["constant", "heuristic", "confidence:0.2", "cumulative:0.1", "entropy:0.3", "exit:0.3", "bild:0.2"]
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -55,7 +55,7 @@ def emitted(spec: str, drops: bool = False) -> torch.Tensor:
     return counts
 
 
-@pytest.mark.parametrize("spec", [*SPECS, "confidence:0.5", "exit:0.5", "entropy:0.6", "bild:0.7"])
+@pytest.mark.parametrize("spec", [*SPECS, "confidence:0.5", "cumulative:0.3", "exit:0.5", "entropy:0.6", "bild:0.7"])
 def test_sampling_emits_the_target_distribution(spec):
     """First tokens of many steps (G-test)."""
     assert g_test(emitted(spec), P) > 0.001
@@ -68,7 +68,7 @@ def test_dropping_a_drawn_token_fails_the_same_test():
 
 def test_threshold_0_is_constant_bit_for_bit(tiny):
     """Nothing is ever unsure enough: the same draws, the same run."""
-    for spec in ("confidence:0", "bild:0"):
+    for spec in ("confidence:0", "cumulative:0", "bild:0"):
         settings = [Settings(4, Sampling(1.0), 3, 16, lengths=x) for x in ("constant", spec)]
         a, b = (run(tiny, ARTICLE, drafter_named("t5", tiny, ARTICLE), s) for s in settings)
         assert [t.id for s in a.steps for t in s.draft] == [t.id for s in b.steps for t in s.draft]
@@ -77,7 +77,7 @@ def test_threshold_0_is_constant_bit_for_bit(tiny):
 
 def test_a_threshold_above_1_drafts_one_token_or_none(tiny):
     """`after` keeps the token it was unsure of; `before` drafts nothing, which is plain decoding."""
-    for spec, most in (("confidence:1.5", 1), ("bild:1.5", 0)):
+    for spec, most in (("confidence:1.5", 1), ("cumulative:1.5", 0), ("bild:1.5", 0)):
         settings = Settings(5, Sampling(no_repeat_ngram_size=3), max_new_tokens=12, lengths=spec)
         steps = run(tiny, ARTICLE, drafter_named("t5", tiny, ARTICLE), settings).steps
         assert {len(s.draft) for s in steps[:-1]} == {most}
@@ -104,6 +104,24 @@ def test_the_heuristic_as_a_table():
     for _ in range(30):
         policy.learn(4, 0)
     assert policy.limit() == 1
+
+
+def test_the_cumulative_product_as_a_table():
+    """It is that of the drafted tokens and the likeliest next one, and begins anew with every draft."""
+    policy = Cumulative(9, 0.1)
+    rows = [torch.tensor(x) for x in ([0.7, 0.2, 0.1], [0.4, 0.5, 0.1], [0.3, 0.3, 0.4])]
+    for _ in range(2):
+        assert policy.limit() == 9
+        # .7; then, after a token of .7, .35; after one of .4 behind it, .28 x .4 = .112
+        seen = []
+        for row, token in zip(rows, (0, 0, 2), strict=True):
+            seen.append(policy.before(row))
+            assert policy.after(row, token)
+        assert seen == [True, True, True]
+        # .112 x .5 = .056
+        assert not policy.before(rows[1])
+        policy.learn(3, 1)
+    assert [lengths_named(x, 4).least for x in ("cumulative:0.2", "cumulative", "confidence:0.2")] == [0.2, 0.1, 0.0]
 
 
 def test_the_exit_threshold_is_steered():

@@ -153,9 +153,11 @@ class Fixed(DistributionSession):
         return (Q2[prefix[-1]] if prefix else Q4).log()
 
 
-def fixed(drawn: bool, nodes: int, width: int, depth: int = 9, eos: tuple = (), temperature: float = 1.0) -> Draft:
+def fixed(
+    drawn: bool, nodes: int, width: int, depth: int = 9, eos: tuple = (), temperature: float = 1.0, least: float = 0.0
+) -> Draft:
     sampler = Sampler(Sampling(temperature), 4, eos, 0, seed=nodes)
-    return grow(Fixed(sampler), sampler, [], depth, nodes, width, drawn)
+    return grow(Fixed(sampler), sampler, [], depth, nodes, width, drawn, least)
 
 
 def test_a_tree_is_grown_where_its_path_is_likeliest():
@@ -205,6 +207,33 @@ def test_two_drafters_chains_are_one_trie(tiny):
     assert draft.logits.shape == (len(draft.ids), tiny.vocab_size)
 
 
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_tree_ends_where_every_path_is_too_unlikely(drawn):
+    """No node whose path (drawn: whose parent's path) is less likely than asked for; greedy, all others; the draft says
+    that it was unsure. Nothing asked for is the whole tree."""
+
+    def chances(draft: Draft) -> list[float]:
+        lines = [[None, *(draft.ids[i] for i in path(draft.parents, node))] for node in range(len(draft.ids))]
+        return [
+            float(torch.stack([(Q2[a] if a is not None else Q4)[b] for a, b in itertools.pairwise(line)]).prod())
+            for line in lines
+        ]
+
+    whole = fixed(drawn, 16, 3)
+    assert fixed(drawn, 16, 3, least=0.0).ids == whole.ids
+    assert not whole.unsure
+    for least in (0.1, 0.3, 1.01):
+        some = fixed(drawn, 16, 3, least=least)
+        assert some.unsure == (len(some.ids) < 16)
+        found = chances(some)
+        if drawn:
+            assert all(found[parent] >= least for parent in some.parents if parent >= 0)
+            assert (len(some.ids) == 0) == (least > 1)
+        else:
+            assert sorted(found) == sorted(x for x in chances(whole) if x >= least)
+    assert 0 < len(fixed(drawn, 16, 3, least=0.3).ids) < 16
+
+
 @pytest.fixture(scope="module")
 def engines(tiny_folder, tmp_path_factory):
     """T5 and Llama on both engines."""
@@ -220,16 +249,22 @@ WHERE = ["t5 onnx", "t5 torch", "llama onnx", "llama torch"]
 
 
 @pytest.mark.parametrize(
-    ("where", "rule"), [*((w, "follow") for w in WHERE), ("t5 onnx", "siblings"), ("llama torch", "siblings")]
+    ("where", "rule", "lengths"),
+    [
+        *((w, "follow", "constant") for w in WHERE),
+        ("t5 onnx", "follow", "cumulative:0.05"),
+        ("t5 onnx", "siblings", "constant"),
+        ("llama torch", "siblings", "cumulative:0.001"),
+    ],
 )
-def test_greedy_trees_give_the_plain_text(engines, where, rule):
+def test_greedy_trees_give_the_plain_text(engines, where, rule, lengths):
     """Every kind of tree over both engines: wide, deep, of a chain, of two drafters, with blocking; a trace of it comes
     back from JSON, and has side branches."""
     target, sides, blocked = engines[where], 0, Sampling(no_repeat_ngram_size=3)
     for text, (gamma, nodes, width) in zip(TEXTS, ((4, 8, 2), (16, 16, 4), (6, 12, 3)), strict=False):
         plain = run(target, text, None, Settings(sampling=blocked, max_new_tokens=12))
         for name in ("sometimes", "lookup", "empty", "lstm"):
-            settings = Settings(gamma, blocked, 0, 12, 2, rule=rule, nodes=nodes, width=width)
+            settings = Settings(gamma, blocked, 0, 12, 2, rule=rule, lengths=lengths, nodes=nodes, width=width)
             drafter = drafter_named(name, target, text)
             if gamma == 6:
                 drafter = TrieDrafter(drafter_named("lookup", target, text), drafter)
@@ -239,7 +274,7 @@ def test_greedy_trees_give_the_plain_text(engines, where, rule):
             assert all(s.drafted <= nodes and len(s.draft) <= gamma for s in trace.steps)
             assert from_json(to_json(trace)) == trace
             sides += sum(len(s.aside) for s in trace.steps)
-    assert sides > 50
+    assert sides > (50 if lengths == "constant" else 20)
 
 
 class Guess(Drafter):
@@ -259,7 +294,8 @@ class Guess(Drafter):
 
 @pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("rule", ["follow", "siblings"])
-def test_sampled_trees_emit_the_target_distribution(engines, where, rule):
+@pytest.mark.parametrize("lengths", ["constant", "cumulative:0.2"])
+def test_sampled_trees_emit_the_target_distribution(engines, where, rule, lengths):
     """Through the decoder: the first token over many seeds (G-test)."""
     target, sampling = engines[where], Sampling(4.0, top_k=6)
     session = target.open(ARTICLE)
@@ -267,7 +303,7 @@ def test_sampled_trees_emit_the_target_distribution(engines, where, rule):
     drafter, found = Guess(logits[0]), torch.zeros(target.vocab_size)
     p = target.sampler(Settings(sampling=sampling)).distribution(logits, [])[0]
     for seed in range(100):
-        settings = Settings(2, sampling, seed=seed, top=0, max_new_tokens=4, rule=rule, nodes=4)
+        settings = Settings(2, sampling, seed=seed, top=0, max_new_tokens=4, rule=rule, lengths=lengths, nodes=4)
         found[next(speculative(session, drafter, settings)).tokens[0]] += 1
     assert g_test(found, p) > 0.001
 
@@ -324,11 +360,12 @@ def test_the_command_line_grows_trees(tmp_path, capsys, tiny_folder):
 
 
 def test_what_goes_with_trees_and_what_does_not(tiny):
-    """Two drafters at once need a tree rule; a draft length policy has no place; sizes and parents are checked."""
+    """Two drafters at once need a tree rule; of draft length policies only those that know of paths; sizes and parents
+    are checked."""
     drafter = load_drafter(tiny, "lookup-and-lookup")
     with pytest.raises(ValueError, match="guesses a tree, which the rule 'token' cannot judge"):
         run(tiny, ARTICLE, drafter, Settings())
-    with pytest.raises(ValueError, match="leave the draft length policy at 'constant'"):
+    with pytest.raises(ValueError, match=r"policy 'heuristic' cannot say .* choose 'constant' or 'cumulative'"):
         run(tiny, ARTICLE, drafter, Settings(rule="follow", lengths="heuristic"))
     with pytest.raises(ValueError, match="tree's nodes must be between 1 and 16"):
         Settings(nodes=17)

@@ -46,7 +46,9 @@ class Named:
         return self.temperatures == "both" or (self.temperatures == "greedy") == (temperature == 0)
 
 
-_ADAPTIVE = tuple(Method(lengths=x) for x in ("heuristic", "confidence:0.4", "entropy:0.3", "exit"))
+_ADAPTIVE = tuple(Method(lengths=x) for x in ("heuristic", "confidence:0.4", "cumulative", "entropy:0.3", "exit"))
+# Whole trees, and those that end where every path is too unlikely.
+_TREES = ("constant", "cumulative")
 
 NAMED: tuple[Named, ...] = (
     Named(
@@ -107,7 +109,7 @@ NAMED: tuple[Named, ...] = (
         "tree",
         "Draft tree",
         ("lstm", "t5", "lookup-and-lstm", "ngram:3"),
-        (Method(rule="follow", nodes=8, width=2),),
+        tuple(Method(rule="follow", nodes=8, width=2, lengths=x) for x in _TREES),
         (4, 8),
         published=Published("Li et al. 2024", "2.34×", "EAGLE-2 in Spec-Bench, Vicuna-7B, summarisation, A100"),
     ),
@@ -115,7 +117,7 @@ NAMED: tuple[Named, ...] = (
         "siblings",
         "Draft tree, drawn",
         ("lstm", "t5", "ngram:3"),
-        (Method(rule="siblings", nodes=8, width=2),),
+        tuple(Method(rule="siblings", nodes=8, width=2, lengths=x) for x in _TREES),
         (4, 8),
         temperatures="sampled",
         published=Published("Chen et al. 2024", "up to 4.04×", "Sequoia, Llama-2 7B, A100"),

@@ -24,7 +24,14 @@ from fastllm.verify import residual
 
 
 def grow(
-    session: DrafterSession, sampler: Sampler, prefix: Sequence[int], depth: int, nodes: int, width: int, drawn: bool
+    session: DrafterSession,
+    sampler: Sampler,
+    prefix: Sequence[int],
+    depth: int,
+    nodes: int,
+    width: int,
+    drawn: bool,
+    least: float = 0.0,
 ) -> Draft:
     """A tree after `prefix` of at most `nodes` nodes, none deeper than `depth` tokens, none with more than `width`
     children. A drafter without a distribution gives its chain.
@@ -32,15 +39,17 @@ def grow(
     Args:
         drawn: draw the children from q without replacement, and say so in ``Draft.q``; else they are its likeliest
             tokens, chosen with certainty. Greedy, there is nothing to draw.
+        least: a node whose path has a smaller product of q is not added, and of a tree that is drawn gets no children:
+            that is decided before any of them is drawn.
     """
     if isinstance(session, TrieSession):
-        return session.trie(prefix, depth, nodes)
+        return session.trie(prefix, depth, nodes, least)
     if not isinstance(session, DistributionSession):
         draft = session.propose(prefix, min(depth, nodes))
         return _with_parents(draft, range(-1, len(draft.ids) - 1))
     if (depth := min(depth, session.room(prefix))) < 1:
         return _with_parents(Draft(()), ())
-    grown = _Growing(session, sampler, prefix, depth)
+    grown = _Growing(session, sampler, prefix, depth, least)
     return grown.drawn(nodes, width) if drawn and not sampler.settings.greedy else grown.likely(nodes, width)
 
 
@@ -51,8 +60,11 @@ def _with_parents(draft: Draft, parents: Sequence[int]) -> Draft:
 class _Growing:
     """A tree that grows: parallel lists of its nodes, in the order in which they came."""
 
-    def __init__(self, session: DistributionSession, sampler: Sampler, prefix: Sequence[int], depth: int) -> None:
+    def __init__(
+        self, session: DistributionSession, sampler: Sampler, prefix: Sequence[int], depth: int, least: float
+    ) -> None:
         self._session, self._sampler, self._prefix, self._depth = session, sampler, list(prefix), depth
+        self._least, self._unsure = least, False
         self._ids: list[int] = []
         self._parents: list[int] = []
         self._paths: list[list[int]] = []  # tokens from the root to each node
@@ -80,6 +92,11 @@ class _Growing:
         self._logits.append(logits)
         return len(self._ids) - 1
 
+    def _ends(self, chance: float) -> bool:
+        """Whether the likeliest path that is left is not worth a node; the draft then says that it was unsure."""
+        self._unsure = chance < self._least
+        return self._unsure
+
     def _open(self, node: int) -> bool:
         """Whether a node may have children."""
         return node < 0 or (self._ids[node] not in self._sampler.eos_ids and len(self._paths[node]) < self._depth)
@@ -101,6 +118,8 @@ class _Growing:
             offer(-1, 1.0)
         while heap and len(self._ids) < nodes:
             minus, _, parent, token, logits = heapq.heappop(heap)
+            if self._ends(-minus):
+                break
             node = self._add(parent, token, logits)
             if self._open(node) and len(self._ids) < nodes:
                 offer(node, -minus)
@@ -115,6 +134,8 @@ class _Growing:
         heap: list[tuple[float, int]] = [(-1.0, -1)] if self._depth > 0 else []
         while heap and len(self._ids) < nodes:
             minus, parent = heapq.heappop(heap)
+            if self._ends(-minus):
+                break
             logits, q = self._look(parent)
             whole = q
             for _ in range(min(width, nodes - len(self._ids), int((q > 0).sum()))):
@@ -139,6 +160,7 @@ class _Growing:
             ids=tuple(self._ids[i] for i in order),
             q=torch.stack([self._q[i] for i in order]) if drawn and order else None,
             view=(lambda: torch.stack([self._logits[i] for i in order])) if order else None,
+            unsure=self._unsure,
             calls=self._calls,
             parents=tuple(place[self._parents[i]] for i in order),
         )
@@ -162,14 +184,14 @@ class TrieSession(DrafterSession):
         """The first drafter's chain, for whoever asks for one."""
         return self._sessions[0].propose(prefix, gamma, lengths)
 
-    def trie(self, prefix: Sequence[int], depth: int, nodes: int) -> Draft:
+    def trie(self, prefix: Sequence[int], depth: int, nodes: int, least: float = 0.0) -> Draft:
         """Both chains, their common beginning once, place by place until there are `nodes`.
 
         However a token was found, it is tested as one that was chosen with certainty: the target's own draw is
         followed where it stands in the tree, which is exact for any tree. So a drafter with a distribution gives its
         likeliest chain, of which more is kept then than of one that it drew.
         """
-        chains = [grow(s, self._sampler, prefix, depth, depth, 1, False) for s in self._sessions]
+        chains = [grow(s, self._sampler, prefix, depth, depth, 1, False, least) for s in self._sessions]
         found: dict[tuple[int, ...], tuple[int, int]] = {}  # path -> whose chain, place in it
         for place in range(depth):
             for who, chain in enumerate(chains):
@@ -187,6 +209,7 @@ class TrieSession(DrafterSession):
             ids=tuple(line[-1] for line in order),
             view=view if order and any(c.view for c in chains) else None,
             by=tuple(self._names[found[line][0]] for line in order),
+            unsure=len(found) < nodes and any(c.unsure for c in chains),
             calls=sum(c.calls for c in chains),
             parents=tuple(index.get(line[:-1], -1) for line in order),
         )

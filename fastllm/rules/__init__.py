@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastllm.config import Settings
+from fastllm.lengths import LENGTHS, grows_trees
 from fastllm.rules.bild import bild
 from fastllm.rules.block import block
 from fastllm.rules.follow import follow
@@ -134,10 +135,11 @@ def rule_of(settings: Settings) -> Rule:
     rule = rule_named(settings.rule)
     if rule.soft and not settings.sampling.greedy:
         raise ValueError(f"The rule {rule.key!r} is for greedy decoding only: set the temperature to 0.")
-    if rule.tree and settings.lengths != "constant":
+    if rule.tree and not grows_trees(settings.lengths):
+        kinds = " or ".join(repr(kind.key) for kind in LENGTHS.values() if kind.trees)
         raise ValueError(
-            f"The rule {rule.key!r} grows trees, whose size is the number of nodes: leave the draft length policy at "
-            "'constant'."
+            f"The rule {rule.key!r} grows trees, where the draft length policy {settings.lengths!r} cannot say which "
+            f"token is the last: choose {kinds}."
         )
     return rule
 
