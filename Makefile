@@ -21,8 +21,9 @@ DRAFTER = $(TRAIN) drafter --target $(TARGET) --data $(DATA)/train.parquet --val
 	--pseudo $(TAUGHT)/pseudo-greedy.jsonl,$(TAUGHT)/pseudo-sampled.jsonl --cache $(TAUGHT)/cache
 TAUGHT = $(STATE)/$(TARGET)
 # By target: its trained families, and for each how the baseline and the distilled drafter are taught. `mini`: a recipe
-# among the best of each family in the table of alpha (docs/figures.md), for longer than there. `smollm2`: its own texts alone, since
-# its distributions over thousands of articles take a CPU days.
+# among the best of each family in the table of alpha (docs/figures.md), for longer than there. `smollm2`: the same, for longer,
+# and from a beginning of its own (WARM): the target's embeddings, then all highlights; its distributions over 4,836 texts take a
+# core 70 minutes.
 FAMILIES_mini := cnn lstm t5
 FAMILIES_smollm2 := cnn lstm
 BASELINE_mini_cnn := --steps 500 --lr 0.004 --alpha-every 125
@@ -33,8 +34,12 @@ DISTILLED_mini_lstm := --recipe js --steps 320 --alpha-every 80
 DISTILLED_mini_t5 := --recipe kl --steps 100 --alpha-every 50
 BASELINE_smollm2_cnn := --d-state 256 --layers 3 --steps 400 --lr 0.003 --alpha-every 200 --alpha-articles 40
 BASELINE_smollm2_lstm := --d-state 512 --steps 500 --lr 0.003 --alpha-every 250 --alpha-articles 40
-DISTILLED_smollm2_cnn := --recipe seqkd --steps 900 --alpha-every 300 --alpha-articles 40
-DISTILLED_smollm2_lstm := --recipe seqkd --steps 1000 --alpha-every 250 --alpha-articles 40
+WARM_smollm2_cnn := --d-state 256 --layers 3 --d-model 192 --embeddings target --steps 1000 --lr 0.003 --alpha-every 250 --alpha-articles 40
+WARM_smollm2_lstm := --d-state 512 --d-model 192 --embeddings target --steps 1000 --lr 0.003 --alpha-every 250 --alpha-articles 40
+DISTILLED_smollm2_cnn := --recipe js --steps 1100 --teacher-top-k 64 --alpha-every 275 --alpha-articles 40
+DISTILLED_smollm2_lstm := --recipe js --steps 1200 --teacher-top-k 64 --alpha-every 300 --alpha-articles 40
+# What the distilled drafter of a family goes on from: its own beginning where there is one, else the baseline.
+warm = $(if $(WARM_$(TARGET)_$(1)),$(TAUGHT)/drafters/$(1)-warm/out,checkpoints/$(TARGET)/$(1)-baseline)
 # For a trial of the whole chain on little data: TARGET_ARGS='--steps copy_short=2,...' BASELINE_mini_cnn='--steps 2' and so on.
 # NGRAM_ARGS=--discount-fallback there.
 TARGET_ARGS ?=
@@ -120,7 +125,9 @@ drafters: $(VENV)/.installed lmplz ## train every drafter of TARGET= again, taug
 		--mix-highlights 1 --heldout $(DATA)/validation.parquet --out checkpoints/$(TARGET)/ngram-distilled $(NGRAM_ARGS)
 	$(foreach family,$(FAMILIES_$(TARGET)),$(DRAFTER) --family $(family) --recipe baseline --limit 16000 $(BASELINE_$(TARGET)_$(family)) \
 		--state $(TAUGHT)/drafters/$(family)-baseline --out checkpoints/$(TARGET)/$(family)-baseline && \
-	$(DRAFTER) --family $(family) $(DISTILLED_$(TARGET)_$(family)) --init checkpoints/$(TARGET)/$(family)-baseline \
+	$(if $(WARM_$(TARGET)_$(family)),$(DRAFTER) --family $(family) --recipe baseline $(WARM_$(TARGET)_$(family)) \
+		--state $(TAUGHT)/drafters/$(family)-warm --out $(call warm,$(family)) &&) \
+	$(DRAFTER) --family $(family) $(DISTILLED_$(TARGET)_$(family)) --init $(call warm,$(family)) \
 		--state $(TAUGHT)/drafters/$(family)-distilled --out checkpoints/$(TARGET)/$(family)-distilled &&) true
 	$(TRAIN) skip --target $(TARGET) --data $(DATA)/validation.parquet --out checkpoints/$(TARGET)/self
 	$(MAKE) manifest
