@@ -186,7 +186,7 @@ LENGTHS: dict[str, Length] = {
             "Drafting ends before a token that the whole draft makes unlikely: where the product of the drafter's "
             "probabilities, from the draft's first token on, falls below the threshold. Gamma is the most.",
             Cumulative,
-            0.1,
+            0.15,
             trees=True,
         ),
         Length(

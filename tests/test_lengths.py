@@ -121,7 +121,7 @@ def test_the_cumulative_product_as_a_table():
         # .112 x .5 = .056
         assert not policy.before(rows[1])
         policy.learn(3, 1)
-    assert [lengths_named(x, 4).least for x in ("cumulative:0.2", "cumulative", "confidence:0.2")] == [0.2, 0.1, 0.0]
+    assert [lengths_named(x, 4).least for x in ("cumulative:0.2", "cumulative", "confidence:0.2")] == [0.2, 0.15, 0.0]
 
 
 def test_the_exit_threshold_is_steered():
