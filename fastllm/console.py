@@ -109,7 +109,7 @@ def add_method_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lengths",
         default="constant",
-        help="how long drafts get, at most gamma: constant, heuristic, confidence:0.4, cumulative:0.15 (of trees, too), "
+        help="how long drafts get, at most gamma: constant, heuristic, confidence:0.4, cumulative:0.15 (trees, too), "
         "entropy:0.3, exit:0.6, bild:0.6",
     )
     parser.add_argument("--rollback", type=float, default=None, help="nats that --rule bild forgives; 0 is lossless")

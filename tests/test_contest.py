@@ -12,7 +12,7 @@ from fastllm.rules import rule_of
 from fastllm.ui.study import methods_tab, methods_view, records
 from tests.conftest import TEXTS
 from train.__main__ import main
-from train.contest import fastest, halves, lines_of, load, table
+from train.contest import fastest, halves, join, lines_of, load, table
 from train.measure import Job, Plan
 from train.named import NAMED, Named
 
@@ -38,6 +38,65 @@ def result(arguments, tmp_path_factory) -> dict:
     found = json.loads((place / "out.json").read_text())
     assert table(found) in readme.read_text()
     return found
+
+
+def test_only_some_drafters_are_measured(arguments, tmp_path, capsys):
+    """--drafters takes them out of every method; one that no method has is told with those that there are."""
+    out = tmp_path / "out.json"
+    more = ["--methods", "lookup,block,ngram", "--gamma", "2", "--temperature", "1", "--json", str(out)]
+    assert main([*arguments, *more, "--drafters", "lookup"]) == 0
+    assert {k: [r["drafter"] for r in rows] for k, rows in json.loads(out.read_text())["rows"].items()} == {
+        "lookup": ["lookup"], "block": ["lookup"],
+    }  # fmt: skip
+    assert main([*arguments, *more, "--drafters", "lookup,t9"]) == 2
+    assert "names 't9', of no method here: give some of lookup, ngram:3, lstm, t5, self, or all" in (
+        capsys.readouterr().err
+    )
+
+
+def test_results_can_be_joined(result, tmp_path, capsys):
+    """The later row of a setting counts, also where a policy learnt its threshold; rows of weights that a later result
+    no longer has go, and with them the method; lines are chosen anew, in any number of files."""
+    row = result["rows"]["lookup"][0]
+    quick = {
+        **row,
+        "measured_speedup": 50.0,
+        "speedup_interval": [49.0, 51.0],
+        "chosen_by": {**row["chosen_by"], "measured_speedup": 50.0},
+    }
+    later = {**result, "rows": {"lookup": [quick]}, "command": "later", "greedy_mismatches": 0, "lacking": {"lm": "no"}}
+    found = join([result, later])
+    assert len(found["rows"]["lookup"]) == len(result["rows"]["lookup"])
+    assert found["rows"]["block"] == result["rows"]["block"]
+    assert found["lines"][0]["measured_speedup"] == 50.0
+    assert [line["method"] for line in found["lines"]] == [line["method"] for line in result["lines"]]
+    assert found["lacking"] == {**result["lacking"], "lm": "no"}
+    assert found["command"] == f"{result['command']}`, `later"
+    assert join([result])["lines"] == result["lines"]
+
+    learnt = [{**row, "lengths": x, "tau": t} for x, t in (("exit", 1.0), ("exit:0.9000", 2.0))]
+    both = join([{**result, "rows": {"adaptive": [r]}} for r in learnt])
+    assert [r["tau"] for r in both["rows"]["adaptive"]] == [2.0]
+    apart = [{**row, "lengths": x} for x in ("confidence:0.4", "confidence:0.5")]
+    assert len(join([{**result, "rows": {"adaptive": [r]}} for r in apart])["rows"]["adaptive"]) == 2
+    other = {**result, "rows": {"lookup": [{**quick, "drafter_sha256": "new"}]}}
+    assert list(join([result, other])["rows"]) == ["lookup"]
+    assert [r["measured_speedup"] for r in join([result, other])["rows"]["lookup"]] == [50.0]
+
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file, one in zip(files, (result, later), strict=True):
+        file.write_text(json.dumps(one))
+    merge = ["methods", "--merge", ",".join(map(str, files)), "--json", str(tmp_path / "both.json")]
+    assert main(merge) == 0
+    assert json.loads((tmp_path / "both.json").read_text()) == json.loads(json.dumps(found))
+    assert main([*merge, "--articles", "9"]) == 2
+    assert "--articles has no effect beside --merge" in capsys.readouterr().err
+    files[1].write_text(json.dumps({**later, "articles": 9}))
+    assert main(merge) == 2
+    assert "differ in target, data or number of articles" in capsys.readouterr().err
+    files[1].write_text("[]")
+    assert main(merge) == 2
+    assert "is no result of `python -m train methods --json`" in capsys.readouterr().err
 
 
 def test_every_method_has_its_lines_and_each_line_the_fastest_of_its_rows(result):

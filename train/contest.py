@@ -13,12 +13,13 @@ from typing import Any
 from fastllm.drafters import load_drafter
 from fastllm.drafters.base import Drafter
 from fastllm.drafters.errors import DrafterError
+from fastllm.lengths import LENGTHS
 from fastllm.rules import lossless
 from fastllm.targets.base import Target
 from fastllm.trace import Trace
 from train.measure import Job
-from train.named import Named
-from train.results import method_of, row_of
+from train.named import NAMED, Named
+from train.results import key_of, method_of, row_of
 from train.table import measured
 
 
@@ -68,6 +69,48 @@ def row_of_halves(job: Job, spec: Sequence[Trace], plain: Sequence[Trace], seed:
     """
     first, second = (row_of(job, [spec[n] for n in half], [plain[n] for n in half], seed) for half in halves(len(spec)))
     return {**second, "chosen_by": {k: first[k] for k in ("articles", "measured_speedup", "tau")}}
+
+
+def join(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Results of ``train methods`` on one target and the same articles as one: of two rows for the same setting the
+    later result's counts, and a row of weights that a later result no longer has goes.
+
+    Raises:
+        ValueError: the results differ in target, data or articles.
+    """
+    first, last = results[0], results[-1]
+    for other in results[1:]:
+        if any(other[k] != first[k] for k in ("articles", "data")) or (
+            other["target"]["sha256"] != first["target"]["sha256"]
+        ):
+            raise ValueError("The results to merge differ in target, data or number of articles: measure them alike.")
+    weights = {r["drafter"]: r["drafter_sha256"] for one in results for rows in one["rows"].values() for r in rows}
+    keys = dict.fromkeys(key for one in results for key in one["rows"])
+    rows = {}
+    for key in keys:
+        found = {_setting(r): r for one in results for r in one["rows"].get(key, ())}
+        rows[key] = [r for r in found.values() if r["drafter_sha256"] == weights[r["drafter"]]]
+    rows = {key: some for key, some in rows.items() if some}
+    plain = {p["temperature"]: p for one in results for p in one["target"]["plain"]}
+    measured_of = {r["drafter"] for some in rows.values() for r in some}
+    lacking = {spec: why for one in results for spec, why in one["lacking"].items() if spec not in measured_of}
+    return {
+        **last,
+        "target": {**last["target"], "plain": list(plain.values())},
+        "lines": lines_of([one for one in NAMED if one.key in rows], rows),
+        "rows": rows,
+        "lacking": lacking,
+        "greedy_mismatches": sum(one["greedy_mismatches"] for one in results),
+        "command": "`, `".join(one["command"] for one in results),
+        "seconds": round(sum(one["seconds"] for one in results), 1),
+    }
+
+
+def _setting(row: Mapping[str, Any]) -> tuple:
+    """What a row is about; of a policy whose threshold is learnt, the name."""
+    name = row["lengths"].partition(":")[0]
+    kind = LENGTHS.get(name)
+    return key_of({**row, "lengths": name} if kind and kind.carried else row), row["gamma"]
 
 
 def fastest(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastllm import console
 from fastllm.options import METHOD, Bound
 
-# What `train evaluate --merge` still looks at.
+# What `--merge` of `train evaluate` and `train methods` still looks at.
 _MERGING = ("merge", "json", "table")
 # Of a fresh drafter; all but the first of an LSTM or CNN only.
 SIZES = ("layers", "max_match", "d_model", "d_state", "article_kernel", "pieces")
@@ -40,6 +40,7 @@ def bounds_of(step: str, defaults: Mapping[str, object]) -> tuple[Bound, ...]:
             *METHOD,
             Bound(("peer_articles",), "without 0 in --temperature", lambda a: a.peer_articles == 0 or _greedy(a)),
         ),
+        "methods": (Bound(measuring, "beside --merge, which measures nothing", lambda args: not args.merge),),
         "drafter": (
             Bound((*SIZES, *T5_SIZES), "beside --init, whose drafter has its sizes", lambda args: not args.init),
             Bound(("embeddings",), "beside --init, whose drafter has its own", lambda args: not args.init),

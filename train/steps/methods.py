@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fastllm import console
@@ -16,11 +19,11 @@ from fastllm.publishable import said_without_folders
 from fastllm.recorded import recorded_name, recorded_place
 from fastllm.targets.load import load_target
 from train.checks import at_least, numbers
-from train.contest import halves, jobs_of, lines_of, load, row_of_halves, table
+from train.contest import halves, jobs_of, join, lines_of, load, row_of_halves, table
 from train.data import HUB_NAME, sample_pairs
 from train.files import write_json
 from train.measure import Job, Plan, measure, mismatches
-from train.named import NAMED
+from train.named import NAMED, Named
 from train.record import Record
 from train.results import plain_row
 from train.table import check_marks, write_between
@@ -32,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="validation")
     parser.add_argument("--articles", type=int, default=50)
     parser.add_argument("--methods", default="all", help="names separated by commas, such as self,staged,bild, or all")
+    parser.add_argument("--drafters", default="all", help="of the methods' drafters only these, such as lstm,t5+lookup")
     parser.add_argument("--gamma", default="1,2,4,8", help="draft lengths of methods that have none of their own")
     parser.add_argument("--temperature", default="0,1")
     parser.add_argument("--max-new-tokens", type=int, default=None)
@@ -39,11 +43,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default=None, help="auto (ONNX Runtime where it can), onnx or torch; also ENGINE=")
     parser.add_argument("--state", type=Path, default=None, help="folder to keep each article in, to go on after a cut")
     parser.add_argument("--json", type=Path, default=ASSETS, help="file or folder; in assets/ Study draws it")
+    parser.add_argument(
+        "--merge", default=None, help="measure nothing: join these results, A.json,B.json, of one target and articles"
+    )
     parser.add_argument("--table", type=Path, default=None, help="write the table into this file, between its marks")
+
+
+def _only(named: Sequence[Named], specs: Sequence[str]) -> list[Named]:
+    """The methods with those of `specs` that they have; methods without one are left out.
+
+    Raises:
+        ValueError: a spec that no method has.
+    """
+    known = dict.fromkeys(spec for one in named for spec in one.drafters)
+    if unknown := [spec for spec in specs if spec not in known]:
+        raise ValueError(
+            f"--drafters names {unknown[0]!r}, of no method here: give some of {', '.join(known)}, or all."
+        )
+    found = [replace(one, drafters=tuple(spec for spec in one.drafters if spec in specs)) for one in named]
+    return [one for one in found if one.drafters]
+
+
+def _read_result(file: Path) -> dict:
+    """What an earlier run wrote with --json.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if not ({"rows", "lines", "lacking", "articles", "data", "command"} <= set(result) and result["rows"].keys()):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{file} is no result of `python -m train methods --json`.") from None
+    return result
+
+
+def _write(result: dict, args: argparse.Namespace) -> None:
+    name = result["target"]["name"]
+    write_json(recorded_place(args.json, "methods", name), result)
+    text = table(result)
+    if args.table:
+        write_between(args.table, recorded_name("methods", name), text)
+    print(text)
 
 
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
+    if args.merge:
+        merged = join([_read_result(Path(p)) for p in args.merge.split(",")])
+        if args.table:
+            check_marks(args.table, recorded_name("methods", merged["target"]["name"]))
+        _write(merged, args)
+        return
     at_least(4, args, "articles")  # two to choose settings on, two to measure them on
     at_least(1, args, "max_new_tokens")
     at_least(0, args, "seed")
@@ -55,12 +107,13 @@ def run(args: argparse.Namespace) -> None:
         known = ", ".join(one.key for one in NAMED)
         raise ValueError(f"--methods names {unknown[0]!r}, which is none: give some of {known}, or all.")
     named = [one for one in NAMED if one.key in keys]
+    if args.drafters != "all":
+        named = _only(named, [d.strip() for d in args.drafters.split(",") if d.strip()])
     record = Record("methods", vars(args), [args.data])
     target = load_target(args.target, engine=args.engine)
     console.tell(target.notes)
-    mark = recorded_name("methods", args.target)
     if args.table:
-        check_marks(args.table, mark)
+        check_marks(args.table, recorded_name("methods", args.target))
     drafters, lacking = load(target, named)
     ways = jobs_of(named, drafters, gammas, temperatures)
     if not any(ways.values()):
@@ -99,11 +152,6 @@ def run(args: argparse.Namespace) -> None:
             "seconds": round(sum(one.seconds for one in found), 1),
         }
     )
-    file = recorded_place(args.json, "methods", args.target)
-    write_json(file, result)
-    text = table(result)
-    if args.table:
-        write_between(args.table, mark, text)
-    print(text)
+    _write(result, args)
     if wrong:
         raise ValueError(f"{wrong} greedy texts differ from plain decoding's; in float32 that is a bug.")
