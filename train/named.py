@@ -48,7 +48,7 @@ class Named:
 
 _ADAPTIVE = tuple(Method(lengths=x) for x in ("heuristic", "confidence:0.4", "cumulative", "entropy:0.3", "exit"))
 # Whole trees, and those that end where every path is too unlikely.
-_TREES = ("constant", "cumulative", "cumulative:0.1")
+_TREES = ("constant", "cumulative")
 
 NAMED: tuple[Named, ...] = (
     Named(
