@@ -94,9 +94,12 @@ def test_results_can_be_joined(result, tmp_path, capsys):
     files[1].write_text(json.dumps({**later, "articles": 9}))
     assert main(merge) == 2
     assert "differ in target, data or number of articles" in capsys.readouterr().err
-    files[1].write_text("[]")
-    assert main(merge) == 2
-    assert "is no result of `python -m train methods --json`" in capsys.readouterr().err
+    for wrong in ([], {**later, "target": {}}, {**later, "rows": []}):
+        files[1].write_text(json.dumps(wrong))
+        assert main(merge) == 2
+        assert "is no result of `python -m train methods --json`" in capsys.readouterr().err
+    assert main(["evaluate", "--merge", str(files[0])]) == 2
+    assert "is no result of `python -m train evaluate --json`" in capsys.readouterr().err
 
 
 def test_every_method_has_its_lines_and_each_line_the_fastest_of_its_rows(result):

@@ -19,7 +19,7 @@ from fastllm.targets.base import Target
 from fastllm.trace import Trace
 from train.measure import Job
 from train.named import NAMED, Named
-from train.results import key_of, method_of, row_of
+from train.results import differ, joined_facts, key_of, method_of, row_of
 from train.table import measured
 
 
@@ -78,12 +78,9 @@ def join(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Raises:
         ValueError: the results differ in target, data or articles.
     """
-    first, last = results[0], results[-1]
-    for other in results[1:]:
-        if any(other[k] != first[k] for k in ("articles", "data")) or (
-            other["target"]["sha256"] != first["target"]["sha256"]
-        ):
-            raise ValueError("The results to merge differ in target, data or number of articles: measure them alike.")
+    if differ(results, "data", "articles"):
+        raise ValueError("The results to merge differ in target, data or number of articles: measure them alike.")
+    last = results[-1]
     weights = {r["drafter"]: r["drafter_sha256"] for one in results for rows in one["rows"].values() for r in rows}
     keys = dict.fromkeys(key for one in results for key in one["rows"])
     rows = {}
@@ -100,9 +97,7 @@ def join(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "lines": lines_of([one for one in NAMED if one.key in rows], rows),
         "rows": rows,
         "lacking": lacking,
-        "greedy_mismatches": sum(one["greedy_mismatches"] for one in results),
-        "command": "`, `".join(one["command"] for one in results),
-        "seconds": round(sum(one["seconds"] for one in results), 1),
+        **joined_facts(results),
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -140,6 +142,45 @@ def best_gammas(rows: Sequence[dict]) -> list[dict]:
     return found
 
 
+def read_results(paths: str, step: str, rows: type, keys: set[str]) -> list[dict]:
+    """What earlier runs of `step` wrote with --json, from A.json,B.json.
+
+    Args:
+        rows: of what type the step's rows are; keys: what its result has beside those of every result.
+
+    Raises:
+        ValueError: a file that is something else.
+    """
+    found = []
+    for file in map(Path, paths.split(",")):
+        try:
+            result = json.loads(file.read_text(encoding="utf-8"))
+            whole = {"rows", "articles", "data", "command", *keys} <= set(result)
+            if not (
+                whole and isinstance(result["rows"], rows) and {"name", "plain", "sha256"} <= set(result["target"])
+            ):
+                raise ValueError
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{file} is no result of `python -m train {step} --json`.") from None
+        found.append(result)
+    return found
+
+
+def differ(results: Sequence[Mapping[str, Any]], *keys: str) -> bool:
+    """Whether results are not all of one target, or differ in one of `keys`."""
+    about = [(one["target"]["sha256"], *(one[k] for k in keys)) for one in results]
+    return any(other != about[0] for other in about)
+
+
+def joined_facts(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What results that are joined have in sum."""
+    return {
+        "greedy_mismatches": sum(one["greedy_mismatches"] for one in results),
+        "command": "`, `".join(one["command"] for one in results),
+        "seconds": round(sum(one["seconds"] for one in results), 1),
+    }
+
+
 # What a result says of the target's texts; of one run, as it is about the same articles.
 ROUGE = ("rouge1", "rouge2", "rougeL", "lead3", "rouge_articles")
 
@@ -157,10 +198,8 @@ def merge(results: Sequence[dict]) -> dict:
         ValueError: the results differ in target or data.
     """
     first = results[0]
-    for other in results[1:]:
-        same = other["target"]["sha256"] == first["target"]["sha256"] and other["data"] == first["data"]
-        if not same:
-            raise ValueError("The results to merge differ in target or data: evaluate them alike.")
+    if differ(results, "data"):
+        raise ValueError("The results to merge differ in target or data: evaluate them alike.")
     rows = {
         (*key_of(r), r["gamma"]): {"articles": result["articles"], **r} for result in results for r in result["rows"]
     }
@@ -174,9 +213,7 @@ def merge(results: Sequence[dict]) -> dict:
         "rows": list(rows.values()),
         "best": best_gammas(list(rows.values())),
         "articles": max(r["articles"] for r in results),
-        "greedy_mismatches": sum(r["greedy_mismatches"] for r in results),
-        "command": "`, `".join(r["command"] for r in results),
         "peers": next((r["peers"] for r in reversed(results) if r.get("peers")), []),
         "bild": next((r["bild"] for r in reversed(results) if r.get("bild")), None),
-        "seconds": round(sum(r["seconds"] for r in results), 1),
+        **joined_facts(results),
     }

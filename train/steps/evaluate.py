@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +27,7 @@ from train.files import write_json
 from train.measure import Job, Method, Plan, measure, mismatches
 from train.peers import Ours, measure_peers
 from train.record import Record
-from train.results import best_gammas, merge, plain_row, row_of
+from train.results import best_gammas, merge, plain_row, read_results, row_of
 from train.rouge import rouge
 from train.summaries import summarise
 from train.table import check_marks, update_readme
@@ -88,24 +87,6 @@ def _write(result: dict, args: argparse.Namespace) -> None:
     print(update_readme(result, args.table))
 
 
-def _read_result(file: Path) -> dict:
-    """What an earlier run wrote with --json.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        if not (
-            {"rows", "articles", "data", "command"} <= set(result)
-            and {"name", "plain", "sha256"} <= set(result["target"])
-        ):
-            raise ValueError
-    except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{file} is no result of `python -m train evaluate --json`.") from None
-    return result
-
-
 def assistant_of(drafters: Sequence[Drafter]) -> T5Drafter | None:
     """The T5 to compare with transformers' assisted generation: a distilled one before others."""
     found = [d for d in drafters if isinstance(d, T5Drafter)]
@@ -131,7 +112,7 @@ def method_of(args: argparse.Namespace, gammas: Sequence[int], temperatures: Seq
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
     if args.merge:
-        merged = merge([_read_result(Path(p)) for p in args.merge.split(",")])
+        merged = merge(read_results(args.merge, "evaluate", list, set()))
         if args.table:
             check_marks(args.table, recorded_name("benchmark", merged["target"]["name"]))
         _write(merged, args)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from train.files import write_json
 from train.measure import Job, Plan, measure, mismatches
 from train.named import NAMED, Named
 from train.record import Record
-from train.results import plain_row
+from train.results import plain_row, read_results
 from train.table import check_marks, write_between
 
 
@@ -64,21 +63,6 @@ def _only(named: Sequence[Named], specs: Sequence[str]) -> list[Named]:
     return [one for one in found if one.drafters]
 
 
-def _read_result(file: Path) -> dict:
-    """What an earlier run wrote with --json.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-        if not ({"rows", "lines", "lacking", "articles", "data", "command"} <= set(result) and result["rows"].keys()):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{file} is no result of `python -m train methods --json`.") from None
-    return result
-
-
 def _write(result: dict, args: argparse.Namespace) -> None:
     name = result["target"]["name"]
     write_json(recorded_place(args.json, "methods", name), result)
@@ -91,7 +75,7 @@ def _write(result: dict, args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """Decode every article every way; write JSON and print the table."""
     if args.merge:
-        merged = join([_read_result(Path(p)) for p in args.merge.split(",")])
+        merged = join(read_results(args.merge, "methods", dict, {"lines", "lacking"}))
         if args.table:
             check_marks(args.table, recorded_name("methods", merged["target"]["name"]))
         _write(merged, args)
